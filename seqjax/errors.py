@@ -1,0 +1,17 @@
+"""Errors meant for the person at the keyboard: one sentence, no traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can put right. Entry points print it as one sentence and exit with code 2."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error sentence: the nearest known name, or all of them when none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]!r}? Known: {', '.join(known)}"
+    return f"known: {', '.join(known)}" if known else "none is known here"

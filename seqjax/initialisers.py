@@ -1,0 +1,64 @@
+"""Weight initialisers by name, and the one helper that cells need to fill a matrix of several gates."""
+
+import jax
+import jax.numpy as jnp
+from jax.nn import initializers
+
+from seqjax.errors import UserError, did_you_mean
+
+
+def identity(scale: float = 1.0):
+    """`scale * I` for square matrices: the IRNN's start (Le et al., 2015, arXiv:1504.00941)."""
+
+    def init(key, shape, dtype=jnp.float32):
+        if shape[0] != shape[1]:
+            raise UserError(f"the identity initialiser needs a square matrix, not {shape[0]} x {shape[1]}")
+        return scale * jnp.eye(shape[0], dtype=dtype)
+
+    return init
+
+
+def uniform(scale: float = 1.0):
+    """U[-scale, scale]."""
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -scale, scale)
+
+    return init
+
+
+def _scaled(init):
+    return lambda scale=1.0: lambda key, shape, dtype=jnp.float32: scale * init(key, shape, dtype)
+
+
+INITIALISERS = {
+    "glorot": _scaled(initializers.glorot_uniform()),
+    "identity": identity,
+    "normal": _scaled(initializers.normal(1.0)),
+    "orthogonal": _scaled(initializers.orthogonal()),
+    "uniform": uniform,
+}
+
+
+def initialiser(name: str, scale: float = 1.0):
+    """`(key, shape, dtype) -> array`; `scale` multiplies what the named distribution draws.
+
+    Raises UserError for an unknown name.
+    """
+    if name not in INITIALISERS:
+        raise UserError(f"unknown initialiser {name!r}; {did_you_mean(name, INITIALISERS)}")
+    return INITIALISERS[name](scale)
+
+
+def per_gate(init, gates: int):
+    """An initialiser of `[rows, gates * columns]` that draws each gate's `[rows, columns]` block by itself.
+
+    Without it the fan-out (and the orthogonality) of a packed matrix would be those of all gates together.
+    """
+
+    def packed(key, shape, dtype=jnp.float32):
+        rows, columns = shape
+        blocks = [init(k, (rows, columns // gates), dtype) for k in jax.random.split(key, gates)]
+        return jnp.concatenate(blocks, axis=1)
+
+    return packed
