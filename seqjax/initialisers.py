@@ -10,7 +10,7 @@ from seqjax.errors import UserError, did_you_mean
 def identity(scale: float = 1.0):
     """`scale * I` for square matrices: the IRNN's start (Le et al., 2015, arXiv:1504.00941)."""
 
-    def init(key, shape, dtype=jnp.float32):
+    def init(key, shape, dtype=float):
         if shape[0] != shape[1]:
             raise UserError(f"the identity initialiser needs a square matrix, not {shape[0]} x {shape[1]}")
         return scale * jnp.eye(shape[0], dtype=dtype)
@@ -21,14 +21,14 @@ def identity(scale: float = 1.0):
 def uniform(scale: float = 1.0):
     """U[-scale, scale]."""
 
-    def init(key, shape, dtype=jnp.float32):
+    def init(key, shape, dtype=float):
         return jax.random.uniform(key, shape, dtype, -scale, scale)
 
     return init
 
 
 def _scaled(init):
-    return lambda scale=1.0: lambda key, shape, dtype=jnp.float32: scale * init(key, shape, dtype)
+    return lambda scale=1.0: lambda key, shape, dtype=float: scale * init(key, shape, dtype)
 
 
 INITIALISERS = {
@@ -56,7 +56,7 @@ def per_gate(init, gates: int):
     Without it the fan-out (and the orthogonality) of a packed matrix would be those of all gates together.
     """
 
-    def packed(key, shape, dtype=jnp.float32):
+    def packed(key, shape, dtype=float):
         rows, columns = shape
         blocks = [init(k, (rows, columns // gates), dtype) for k in jax.random.split(key, gates)]
         return jnp.concatenate(blocks, axis=1)

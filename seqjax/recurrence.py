@@ -51,18 +51,22 @@ def unroll(
     for _ in batch:
         step = jax.vmap(step)
 
+    valid = None
+    if lengths is not None:
+        valid = jnp.arange(time).reshape(time, *(1 for _ in batch)) < lengths
+        # A NaN in the padding would reach the gradient through a selection of the outputs alone: 0 times NaN is NaN.
+        xs = _select(valid, xs, jnp.zeros_like(xs))
+
     def body(state, slices):
-        t, z, reset = slices
-        if reset is not None:
-            state = _select(reset, start, state)
-        new_state, y = step(state, z)
-        if lengths is not None:
-            valid = t < lengths
+        z, reset, valid = slices
+        before = state if reset is None else _select(reset, start, state)
+        new_state, y = step(before, z)
+        if valid is not None:
             new_state = _select(valid, new_state, state)
             y = _select(valid, y, jnp.zeros_like(y))
         return new_state, y
 
-    slices = (jnp.arange(time), cell.project(xs), resets)
+    slices = (cell.project(xs), resets, valid)
     if remat is None or remat >= time:
         return jax.lax.scan(body, state, slices, reverse=reverse)
     return _scan_in_segments(body, state, slices, time, remat, reverse)

@@ -37,7 +37,7 @@ class GRU(nnx.Module):
     def initial_state(self) -> Float[Array, "hidden"]:
         return jnp.zeros(self.u_n.shape[0], self.u_n.dtype)
 
-    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch 3*hidden"]:
+    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch gates"]:
         return x @ self.w[...] + self.b[...]
 
     def step(
@@ -82,7 +82,7 @@ class GRUResetAfter(nnx.Module):
     def initial_state(self) -> Float[Array, "hidden"]:
         return jnp.zeros(self.u.shape[0], self.u.dtype)
 
-    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch 3*hidden"]:
+    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch gates"]:
         return x @ self.w[...] + self.b[...]
 
     def step(

@@ -39,7 +39,7 @@ class LSTM(nnx.Module):
         zeros = jnp.zeros(self.u.shape[0], self.u.dtype)
         return zeros, zeros
 
-    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch 4*hidden"]:
+    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch gates"]:
         return x @ self.w[...] + self.b[...]
 
     def step(

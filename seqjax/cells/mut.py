@@ -50,7 +50,7 @@ class MUT1(nnx.Module):
     def initial_state(self) -> Float[Array, "hidden"]:
         return jnp.zeros(self.u_h.shape[0], self.u_h.dtype)
 
-    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch 3*hidden"]:
+    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch gates"]:
         x = x if self.p is None else x @ self.p[...]
         return jnp.concatenate([x @ self.w[...], jnp.tanh(x)], axis=-1) + self.b[...]
 
@@ -99,7 +99,7 @@ class MUT2(nnx.Module):
     def initial_state(self) -> Float[Array, "hidden"]:
         return jnp.zeros(self.u_h.shape[0], self.u_h.dtype)
 
-    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch 3*hidden"]:
+    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch gates"]:
         x = x if self.p is None else x @ self.p[...]
         z, candidate = jnp.split(x @ self.w[...], 2, axis=-1)
         return jnp.concatenate([z, x, candidate], axis=-1) + self.b[...]
@@ -146,7 +146,7 @@ class MUT3(nnx.Module):
     def initial_state(self) -> Float[Array, "hidden"]:
         return jnp.zeros(self.u_h.shape[0], self.u_h.dtype)
 
-    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch 3*hidden"]:
+    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch gates"]:
         return x @ self.w[...] + self.b[...]
 
     def step(

@@ -108,7 +108,7 @@ class BidirectionalStack(nnx.Module):
         dropout_rate: Float[Array, ""] | float | None = None,
         keys: Key[Array, "*batch"] | None = None,
     ) -> tuple[PyTree, Float[Array, "time *batch outputs"]]:
-        """The last states `((forward, backward), ...)` and the outputs. `resets` stand at first symbols of documents."""
+        """The last states `((forward, backward), ...)` and the outputs; `resets` stand at documents' first symbols."""
         backward_resets = None
         if resets is not None:  # a document's last symbol is the one before the next document's first
             backward_resets = jnp.concatenate([resets[1:], jnp.ones_like(resets[:1])])

@@ -1,0 +1,185 @@
+"""Configurations: one Python file each, checked overrides, and the values every task shares.
+
+`get_config(variant=None)` of a config file returns a `ConfigDict`; functions named `sweep_<name>()` yield flat overrides
+such as `{"cell.name": "gru"}`.
+"""
+
+import importlib.util
+import inspect
+import pathlib
+import types
+
+from ml_collections import ConfigDict
+
+from seqjax.errors import UserError, did_you_mean
+
+
+def defaults() -> ConfigDict:
+    """What every run can set, whatever its task."""
+    config = ConfigDict()
+    config.seed = 0
+    config.init_from = ""  # a run directory whose weights this run starts from
+
+    config.cell = ConfigDict()
+    config.cell.name = "lstm"
+    config.cell.hidden = 128
+    config.cell.layers = 1
+    config.cell.parameters = 0  # when set, `hidden` is found by bisection so that the network has about so many
+    config.cell.options = ConfigDict()  # the cell's own keyword arguments, such as forget_bias
+
+    config.init = ConfigDict()
+    config.init.kernel = "glorot"  # input and readout weights
+    config.init.kernel_scale = 1.0
+    config.init.recurrent = "orthogonal"
+    config.init.recurrent_scale = 1.0
+
+    config.model = ConfigDict()
+    config.model.embedding = 0  # width of a learned embedding; 0 is one-hot
+    config.model.tied = False  # the readout uses the embedding's table
+    config.model.dropout = 0.0  # on the outputs of every layer
+    config.model.remat = 0  # steps between stored states in the backward pass; 0 stores all
+
+    config.optimiser = ConfigDict()
+    config.optimiser.name = "adam"
+    config.optimiser.learning_rate = 0.002
+    config.optimiser.momentum = 0.9  # momentum, nesterov
+    config.optimiser.decay = 0.95  # rmsprop
+    config.optimiser.b1 = 0.9  # adam, adamw
+    config.optimiser.b2 = 0.999
+    config.optimiser.eps = 1e-8
+    config.optimiser.weight_decay = 0.0  # adamw
+    config.optimiser.initial_accumulator = 0.0  # adagrad
+
+    config.clip = ConfigDict()
+    config.clip.name = "norm"  # norm, element, none
+    config.clip.value = 5.0
+
+    config.schedule = ConfigDict()
+    config.schedule.name = "constant"  # constant, exponential, cosine, plateau
+    config.schedule.warmup = 0  # steps of linear growth from 0, before any schedule
+    config.schedule.decay = 0.97  # exponential: the factor; plateau: likewise
+    config.schedule.unit = "steps"  # exponential: what `begin` and `every` count, steps or epochs
+    config.schedule.begin = 0
+    config.schedule.every = 1
+    config.schedule.final = 0.0  # cosine: the fraction of the rate that is left at the end
+    config.schedule.patience = 2  # plateau: evaluations without improvement before the rate falls
+
+    config.train = ConfigDict()
+    config.train.steps = 1000
+    config.train.epochs = 0  # when set, `steps` is as many passes over the data
+    config.train.steps_per_dispatch = 25
+    config.train.eval_every = 250  # steps; a multiple of steps_per_dispatch
+    config.train.patience = 0  # evaluations without improvement before the run stops early; 0 never
+    config.train.checkpoint_seconds = 60.0
+    return config
+
+
+def load_config(spec: str) -> tuple[ConfigDict, dict[str, types.FunctionType]]:
+    """`path[:variant]` -> the config, locked, and the sweeps of its file by name.
+
+    The file is a program of the user's own and is executed. Raises UserError when it is missing, is no config file, or
+    does not know the variant.
+    """
+    path, _, variant = spec.partition(":")
+    file = pathlib.Path(path)
+    if not file.is_file():
+        raise UserError(f"there is no config file {path!r}; one that ships with seqjax is configs/char_lm.py")
+    module_spec = importlib.util.spec_from_file_location(f"seqjax_config_{file.stem}", file)
+    if module_spec is None:
+        raise UserError(f"the config file {path!r} is not a Python file (its name should end in .py)")
+    module = importlib.util.module_from_spec(module_spec)
+    try:
+        module_spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's file raises
+        raise UserError(f"the config file {path!r} cannot be run: {type(error).__name__}: {error}") from error
+    if not hasattr(module, "get_config"):
+        raise UserError(f"the config file {path!r} has no function get_config(variant=None)")
+    config = module.get_config(variant or None)
+    config.lock()
+    config.cell.options.unlock()
+    sweeps = {
+        name.removeprefix("sweep_"): function
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if name.startswith("sweep_")
+    }
+    return config, sweeps
+
+
+def flat(config: ConfigDict, prefix: str = "") -> dict:
+    """`{"cell.name": "gru", ...}`; an empty mapping stands for itself."""
+    values = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict) and len(value):
+            values |= flat(value, f"{prefix}{key}.")
+        elif not isinstance(value, ConfigDict):
+            values[prefix + key] = value
+    return values
+
+
+def override(config: ConfigDict, key: str, value) -> None:
+    """Set `config.<key>` to `value`, which may be a string from the command line, checked against the present type.
+
+    Raises UserError for an unknown key (with the nearest right one) and for a value of another type.
+    """
+    *parents, leaf = key.split(".")
+    node = config
+    for name in parents:
+        node = node[name] if isinstance(node, ConfigDict) and name in node else None
+    if not isinstance(node, ConfigDict) or (node.is_locked and leaf not in node):
+        raise UserError(f"there is no config key {key!r}; {_nearest_key(key, config)}")
+    if leaf not in node:
+        node[leaf] = _guess(value)
+    elif isinstance(node[leaf], ConfigDict):
+        raise UserError(f"config key {key!r} is a group of keys: set one of {', '.join(sorted(node[leaf]))}")
+    else:
+        node[leaf] = _as_type_of(node[leaf], value, key)
+
+
+def _nearest_key(key: str, config: ConfigDict) -> str:
+    known = list(flat(config))
+    sentence = did_you_mean(key, known)
+    return sentence.split(" Known:")[0] if "did you mean" in sentence else f"there are {', '.join(sorted(config))}"
+
+
+def _guess(value):
+    if not isinstance(value, str):
+        return value
+    for convert in (int, float):
+        try:
+            return convert(value)
+        except ValueError:
+            pass
+    return {"true": True, "false": False}.get(value.lower(), value)
+
+
+def _as_type_of(present, value, key: str):
+    wanted = type(present)
+    if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
+        return value
+    try:
+        if wanted is bool and isinstance(value, str):
+            return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
+        if wanted is float and not isinstance(value, bool):
+            return float(value)
+        if wanted is int and isinstance(value, str):
+            return int(value)
+    except (ValueError, KeyError, TypeError):
+        pass
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    raise UserError(f"config key {key!r} takes {names.get(wanted, wanted.__name__)}, not {value!r}")
+
+
+def at_least(config: ConfigDict, key: str, least: float) -> None:
+    """Raise UserError unless the number under `key` is finite and at least `least`."""
+    value = flat(config)[key]
+    if not least <= value < float("inf"):
+        raise UserError(f"config key {key!r} is {value}; it should be at least {least}")
+
+
+def one_of(config: ConfigDict, key: str, known) -> None:
+    """Raise UserError unless the name under `key` is one of `known`."""
+    value = flat(config)[key]
+    if value not in known:
+        raise UserError(f"unknown {key} {value!r}; {did_you_mean(value, known)}")

@@ -1,0 +1,65 @@
+"""The TFDS builder of a text. Imports tensorflow_datasets, so import this module only where it is used."""
+
+import contextlib
+import io
+import pathlib
+from collections.abc import Iterator
+
+import tensorflow_datasets as tfds
+
+SEGMENT_BYTES = 256 * 1024
+
+
+class _LocalInfo(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self) -> None:
+        """Nothing is published under this name; looking would leave an empty directory in /tmp each time."""
+
+
+# Unregistered: these datasets are opened by their directory, not by a name.
+class Text(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """One split, `text`, whose records in order are consecutive segments of a text's raw bytes.
+
+    TFDS reserves the split name `all` for the union of the splits, so `as_data_source("all")` reads the whole text.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, text: bytes, data_dir: str):
+        self._text = text
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return _LocalInfo(
+            builder=self,
+            description="Consecutive segments of a text, as raw bytes.",
+            # `Text` takes and gives bytes as they are; only str would be encoded.
+            features=tfds.features.FeaturesDict({"text": tfds.features.Text()}),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, download_manager) -> dict:
+        return {"text": self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, bytes]]]:
+        for start in range(0, len(self._text), SEGMENT_BYTES):
+            yield start, {"text": self._text[start : start + SEGMENT_BYTES]}
+
+
+def build(text: bytes, data_dir: pathlib.Path) -> pathlib.Path:
+    """Write the dataset below `data_dir`; returns the directory of its files. Raises OSError when it cannot."""
+    tfds.disable_progress_bar()
+    try:
+        builder = Text(text, str(data_dir))
+        with contextlib.redirect_stdout(io.StringIO()):  # what it prints is about downloads, of which there are none
+            builder.download_and_prepare()
+    except RuntimeError as error:  # what ArrayRecord raises when the disk is full
+        raise OSError(str(error)) from error
+    if stored_text(builder.data_dir) != text:
+        raise OSError(f"what was written to {data_dir} reads back differently")
+    return pathlib.Path(builder.data_dir)
+
+
+def stored_text(directory: str) -> bytes:
+    """All records of the dataset in `directory`, joined."""
+    segments = tfds.builder_from_directory(directory).as_data_source("all")
+    return b"".join(segment["text"] for segment in segments)

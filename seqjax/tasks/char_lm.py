@@ -1,0 +1,218 @@
+"""Language modelling of characters or bytes with truncated backpropagation through time.
+
+The text is cut into lanes of equal length that are read side by side, a chunk a step. The recurrent state is carried
+from chunk to chunk; gradients stay within one. When the lanes end they start over, from the initial state.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from ml_collections import ConfigDict
+
+from seqjax.config import at_least, one_of
+from seqjax.datasets import Corpus, read
+from seqjax.errors import UserError
+from seqjax.models import build
+from seqjax.models.sampling import generate
+from seqjax.tasks.vocabulary import Vocabulary
+
+SPLITS = ("train", "validation", "test")
+EVALUATION_LANES = 64
+WARM_UP = 64  # symbols that a lane reads before its part of an evaluated text, so that its state is not cold
+
+
+class Batch(NamedTuple):
+    """One chunk of every lane."""
+
+    symbols: Int[Array, "time+1 lanes"]  # inputs are all but the last, targets all but the first
+    wraps: Bool[Array, ""]  # the lanes start over with this chunk
+
+
+class CharLM:
+    """The next symbol, given all before it in the lane."""
+
+    measure = "nats"  # the metric by which runs are compared; lower is better
+
+    def __init__(self, config: ConfigDict, vocabulary: Vocabulary, splits: dict[str, np.ndarray] | None = None):
+        self.config = config
+        self.vocabulary = vocabulary
+        self.splits = splits or {}
+        if splits is not None:
+            self.data = {"train": splits["train"]}
+            self._check_length()
+
+    @classmethod
+    def from_corpus(cls, config: ConfigDict, corpus: Corpus) -> "CharLM":
+        """The task on a prepared corpus. Raises UserError when a value is out of range or the text too short."""
+        one_of(config, "data.symbols", ("characters", "bytes"))
+        one_of(config, "task.reduction", ("mean", "sum"))
+        for key, least in (
+            ("task.batch", 1),
+            ("task.chunk", 1),
+            ("data.max_vocabulary", 1),
+            ("data.validation", 0),
+            ("data.test", 0),
+            ("sample.length", 1),
+            ("sample.temperature", 0),
+            ("sample.top_k", 0),
+        ):
+            at_least(config, key, least)
+        text = read(corpus)
+        vocabulary = Vocabulary.of(text, config.data.symbols, config.data.max_vocabulary)
+        task = cls(config, vocabulary, cut(vocabulary.encode(text), config.data.validation, config.data.test))
+        task.prompt(config.sample.prompt)
+        return task
+
+    @classmethod
+    def from_description(cls, config: ConfigDict, saved: dict) -> "CharLM":
+        """The task without its data, as saved in a run: enough for building networks, sampling, and other texts."""
+        return cls(config, Vocabulary.from_json(saved["vocabulary"]))
+
+    def description(self) -> dict:
+        """What a run saves of the task, so that its model can be used without the data."""
+        return {"vocabulary": self.vocabulary.to_json(), "symbols": {k: len(v) for k, v in self.splits.items()}}
+
+    def network(self, rngs):
+        return build.language_model(self.config, len(self.vocabulary), rngs=rngs)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Chunks in a lane of the training text."""
+        return (len(self.splits["train"]) // self.config.task.batch - 1) // self.config.task.chunk
+
+    def _check_length(self):
+        size, batch, chunk = len(self.splits["train"]), self.config.task.batch, self.config.task.chunk
+        if self.steps_per_epoch < 1:
+            raise UserError(
+                f"the training text has {size} symbols; {batch} lanes of at least one chunk of {chunk} + 1 symbols "
+                f"need {batch * (chunk + 1)}: use a longer text, a smaller task.batch or a smaller task.chunk"
+            )
+
+    def initial_carry(self, network, lanes: int) -> PyTree:
+        return network.stack.initial_state((lanes,))
+
+    def batch(self, data, key: Key[Array, ""], step: Int[Array, ""], lanes: Int[Array, "lanes"]) -> Batch:
+        """Lane b at a step reads `chunk + 1` symbols from `b * L + (step mod chunks) * chunk`; `key` is not used."""
+        chunk = self.config.task.chunk
+        place = step % self.steps_per_epoch
+        lane_length = len(self.splits["train"]) // self.config.task.batch
+        starts = lanes * lane_length + place * chunk
+        symbols = jax.vmap(lambda start: jax.lax.dynamic_slice(data["train"], (start,), (chunk + 1,)))(starts)
+        return Batch(symbols.astype(jnp.int32).T, place == 0)
+
+    def loss(
+        self, network, carry: PyTree, batch: Batch, dropout_rate=None, keys=None
+    ) -> tuple[Float[Array, ""], tuple[PyTree, dict]]:
+        """Cross-entropy in nats, a mean over lanes and a mean or a sum over the chunk."""
+        start = network.stack.initial_state((batch.symbols.shape[1],))
+        carry = jax.tree.map(lambda new, old: jnp.where(batch.wraps, new, old), start, carry)
+        remat = self.config.model.remat or None
+        carry, logits = network(batch.symbols[:-1], carry, dropout_rate=dropout_rate, keys=keys, remat=remat)
+        nats = cross_entropy(logits, batch.symbols[1:]).mean()
+        loss = nats * self.config.task.chunk if self.config.task.reduction == "sum" else nats
+        return loss, (carry, {"nats": nats})
+
+    @property
+    def uninformed(self) -> float:
+        """Nats per symbol of knowing nothing: where the smoothed loss starts."""
+        return math.log(len(self.vocabulary))
+
+    def evaluate(self, network, split: str) -> dict[str, float]:
+        """Nats, bits and perplexity per symbol of a whole split; {} where it is empty."""
+        symbols = self.splits[split]
+        return self.score(network, symbols) if len(symbols) > 1 else {}
+
+    def score(self, network, symbols: Int[np.ndarray, "time"]) -> dict[str, float]:
+        """Nats, bits and perplexity per symbol, over every symbol but the first.
+
+        The text is read in lanes side by side. Each reads `WARM_UP` symbols before its part without counting them.
+        """
+        if len(symbols) < 2:
+            raise UserError(f"a text of {len(symbols)} symbols has nothing to predict; it needs at least 2")
+        total, state = 0.0, None
+        for x, y, counted, resets in _windows(symbols, self.config.task.chunk):
+            if state is None:
+                state = network.stack.initial_state((x.shape[2],))
+            state, nats = _score_windows(network, state, x, y, counted, resets)
+            total += np.asarray(nats, np.float64).sum()
+        nats = float(total / (len(symbols) - 1))
+        return {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(min(nats, 700.0))}
+
+    def prompt(self, text: str) -> Int[np.ndarray, "time"]:
+        """The symbols of a prompt; a line break, or the first symbol there is, for an empty one."""
+        if not text:
+            newline = ord("\n")
+            return np.asarray([self.vocabulary.symbols.index(newline) if newline in self.vocabulary.symbols else 0])
+        return self.vocabulary.encode(text, f"the prompt {text!r}")
+
+    def sample(
+        self,
+        network,
+        seed: int,
+        *,
+        prompt: str | None = None,
+        length: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+    ) -> str:
+        """A text that starts with the prompt; what is None is taken from the config."""
+        settings = self.config.sample
+        prompt = settings.prompt if prompt is None else prompt
+        written = generate(
+            network,
+            self.prompt(prompt).astype(np.int32),
+            jax.random.key(seed),
+            settings.temperature if temperature is None else temperature,
+            length=settings.length if length is None else length,
+            top_k=settings.top_k if top_k is None else top_k,
+        )
+        return self.vocabulary.decode(np.concatenate([self.prompt(prompt) if prompt else [], written]).astype(int))
+
+
+def cut(symbols: Int[np.ndarray, "time"], validation: float, test: float) -> dict[str, np.ndarray]:
+    """Contiguous splits: train first, then validation, then test, as fractions of the whole."""
+    if validation + test >= 1:
+        raise UserError(f"data.validation + data.test is {validation + test:g}, which leaves nothing to train on")
+    first = round(len(symbols) * (1 - validation - test))
+    second = round(len(symbols) * (1 - test))
+    return {"train": symbols[:first], "validation": symbols[first:second], "test": symbols[second:]}
+
+
+def cross_entropy(logits: Float[Array, "*shape vocab"], targets: Int[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """-log p(target), in nats."""
+    true = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - true
+
+
+def _windows(symbols, chunk: int, windows_per_call: int = 64):
+    """Arrays `[windows, chunk, lanes]` of inputs, targets, which of them count, and where the text starts."""
+    predictions = len(symbols) - 1
+    lanes = max(1, min(EVALUATION_LANES, predictions // (4 * WARM_UP)))
+    part = math.ceil(predictions / lanes)
+    begins = np.arange(lanes) * part
+    ends = np.minimum(begins + part, predictions)
+    windows = math.ceil((part + WARM_UP) / chunk)
+    calls = math.ceil(windows / windows_per_call)
+    per_call = math.ceil(windows / calls)
+    steps = np.arange(calls * per_call * chunk).reshape(calls, per_call, chunk, 1)
+    places = begins - WARM_UP + steps
+    inside = places.clip(0, predictions - 1)
+    counted = (places >= begins) & (places < ends)
+    yield from zip(symbols[inside], symbols[inside + 1], counted, places == 0, strict=True)
+
+
+@jax.jit
+def _score_windows(network, state, x, y, counted, resets):
+    """The state after the windows and the nats of each, the state carried from one to the next."""
+
+    def step(state, window):
+        x, y, counted, resets = window
+        state, logits = network(x.astype(jnp.int32), state, resets=resets)
+        nats = cross_entropy(logits, y.astype(jnp.int32))
+        return state, jnp.where(counted, nats, 0).sum()
+
+    return jax.lax.scan(step, state, (x, y, counted, resets))

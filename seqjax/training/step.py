@@ -1,0 +1,160 @@
+"""The training step: pure, data-parallel over the devices at hand, many steps in one dispatch."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, PyTree
+from ml_collections import ConfigDict
+
+from seqjax.models import parameters
+from seqjax.training.optimisers import make_optimiser, numbers, schedule, was_clipped
+
+CAUSES = {1: "the loss", 2: "the gradient", 3: "the update"}
+
+
+@functools.partial(jax.tree_util.register_dataclass)
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """All that a step changes."""
+
+    parameters: dict[str, Array]
+    optimiser: PyTree
+    carry: PyTree  # the recurrent state of every lane, [lanes, ...]
+    step: Int[Array, ""]  # steps taken
+    plateau: Float[Array, ""]  # factor on the learning rate that the plateau schedule has reached
+    diverged: Int[Array, ""]  # 0, or why the step after `step` was refused: a key of CAUSES
+
+
+class Trainer:
+    """A task and a config compiled to two functions: `initialise` and `run`.
+
+    `run(state, stop)` takes `steps_per_dispatch` steps, or fewer where `stop` steps are reached, and returns the new
+    state and the metrics of each step as `[steps]` arrays. A step whose loss, gradient or update is not finite leaves
+    the state as it was, and the steps after it do nothing; `state.diverged` tells.
+
+    The lanes are divided among the devices; parameters are on all. Gradients are averaged once a step.
+    """
+
+    def __init__(self, task, config: ConfigDict, devices=None):
+        self.task, self.config = task, config
+        devices = list(devices or jax.devices())
+        while config.task.batch % len(devices):
+            devices.pop()
+        self.mesh = jax.sharding.Mesh(np.asarray(devices), ("lanes",))
+        self.template = jax.eval_shape(lambda: task.network(nnx.Rngs(0)))
+        self.numbers = {name: jnp.asarray(value) for name, value in numbers(config).items()}
+        self.dropout = jnp.asarray(config.model.dropout) if config.model.dropout else None
+        self.key = jax.random.key(config.seed)
+        self.data = jax.device_put(task.data, NamedSharding(self.mesh, PartitionSpec()))
+        self._schedule = schedule(config, task.steps_per_epoch)
+
+    @property
+    def shardings(self) -> TrainState:
+        """Where each part of the state lives."""
+        return jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), self._specs())
+
+    def _specs(self) -> TrainState:
+        lanes, everywhere = PartitionSpec("lanes"), PartitionSpec()
+        return TrainState(everywhere, everywhere, lanes, everywhere, everywhere, everywhere)
+
+    def place(self, state: TrainState) -> TrainState:
+        """The state on the devices, wherever its arrays come from."""
+        shardings = self.shardings
+        put = {
+            field.name: jax.device_put(getattr(state, field.name), getattr(shardings, field.name))
+            for field in dataclasses.fields(TrainState)
+        }
+        return TrainState(**put)
+
+    def network(self, values: dict[str, Array]):
+        """The network with these parameters."""
+        return parameters.unflatten(self.template, values)
+
+    def initialise(self, values: dict[str, Array] | None = None) -> TrainState:
+        """The state before the first step, from the config's seed or with the given parameters."""
+
+        @jax.jit
+        def make(key, values):
+            if values is None:
+                values = parameters.flatten(self.task.network(nnx.Rngs(key)))
+            network = self.network(values)
+            return TrainState(
+                parameters=values,
+                optimiser=make_optimiser(self.config, 1.0).init(values),
+                carry=self.task.initial_carry(network, self.config.task.batch),
+                step=jnp.zeros((), jnp.int32),
+                plateau=jnp.ones(()),
+                diverged=jnp.zeros((), jnp.int32),
+            )
+
+        if values is not None:
+            values = parameters.flatten(self.network(values))
+        return self.place(make(jax.random.fold_in(self.key, 0), values))
+
+    def run(self, state: TrainState, stop: int) -> tuple[TrainState, dict[str, Array]]:
+        """One dispatch; the state given is used up."""
+        return self._run(state, self.data, self.numbers, self.dropout, jax.random.fold_in(self.key, 1), stop)
+
+    @functools.cached_property
+    def _run(self):
+        everywhere = PartitionSpec()
+        sharded = jax.shard_map(
+            self._steps,
+            mesh=self.mesh,
+            in_specs=(self._specs(), *[everywhere] * 5),
+            out_specs=(self._specs(), everywhere),
+            check_vma=False,  # so that gradients stay each device's own until they are averaged, once, below
+        )
+        return jax.jit(sharded, donate_argnums=0)
+
+    def _steps(self, state, data, numbers, dropout, key, stop):
+        def step(state, _):
+            new, metrics = self._step(state, data, numbers, dropout, key)
+            accept = (state.diverged == 0) & (new.diverged == 0) & (state.step < stop)
+            kept = jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, state)
+            diverged = jnp.where(state.step < stop, jnp.maximum(state.diverged, new.diverged), state.diverged)
+            return dataclasses.replace(kept, diverged=diverged), metrics
+
+        return jax.lax.scan(step, state, length=self.config.train.steps_per_dispatch)
+
+    def _step(self, state, data, numbers, dropout, key):
+        lanes_here = self.config.task.batch // self.mesh.size
+        lanes = jax.lax.axis_index("lanes") * lanes_here + jnp.arange(lanes_here)
+        key = jax.random.fold_in(key, state.step)
+        batch = self.task.batch(data, key, state.step, lanes)
+        lane_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, lanes) if dropout is not None else None
+
+        def loss(values):
+            return self.task.loss(self.network(values), state.carry, batch, dropout, lane_keys)
+
+        (value, (carry, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(state.parameters)
+        value, metrics, gradients = jax.lax.pmean((value, metrics, gradients), "lanes")
+
+        norm = optax.tree.norm(gradients)
+        learning_rate = numbers["learning_rate"] * self._schedule(state.step) * state.plateau
+        updates, optimiser = make_optimiser(self.config, numbers["clip"]).update(
+            gradients, state.optimiser, state.parameters, learning_rate=learning_rate
+        )
+        values = optax.apply_updates(state.parameters, updates)
+        finite = jnp.isfinite(jnp.stack([value, norm, optax.tree.norm(values)]))
+        new = TrainState(
+            parameters=values,
+            optimiser=optimiser,
+            carry=carry,
+            step=state.step + 1,
+            plateau=state.plateau,
+            diverged=jnp.where(finite.all(), 0, 1 + jnp.argmin(finite)).astype(jnp.int32),
+        )
+        metrics |= {
+            "loss": value,
+            "gradient_norm": norm,
+            "clipped": was_clipped(self.config, gradients, norm, numbers["clip"]).astype(norm.dtype),
+            "learning_rate": learning_rate,
+        }
+        return new, metrics

@@ -1,0 +1,102 @@
+"""Every cell's equations once more, in float64 NumPy, as the papers write them: one matrix a gate, vectors as columns.
+
+`STEPS` maps a cell's name to its step `(weights, state, x) -> (state, output)`. The steps know nothing of how the
+package packs its matrices; `PACKING` alone says which block of columns of which parameter is which matrix.
+"""
+
+import numpy as np
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def rnn(p, h, x):
+    h = np.tanh(p["W_hh"] @ h + p["W_xh"] @ x + p["b_h"])
+    return h, h
+
+
+def lstm(p, state, x):
+    c, h = state
+    i = sigmoid(p["W_xi"] @ x + p["W_hi"] @ h + p["b_i"])
+    f = sigmoid(p["W_xf"] @ x + p["W_hf"] @ h + p["b_f"])
+    o = sigmoid(p["W_xo"] @ x + p["W_ho"] @ h + p["b_o"])
+    g = np.tanh(p["W_xg"] @ x + p["W_hg"] @ h + p["b_g"])
+    c = f * c + i * g
+    h = o * np.tanh(c)
+    return (c, h), h
+
+
+def gru(p, h, x):
+    r = sigmoid(p["W_xr"] @ x + p["W_hr"] @ h + p["b_r"])
+    z = sigmoid(p["W_xz"] @ x + p["W_hz"] @ h + p["b_z"])
+    n = np.tanh(p["W_xh"] @ x + p["W_hh"] @ (r * h) + p["b_h"])
+    h = z * h + (1 - z) * n
+    return h, h
+
+
+def gru_reset_after(p, h, x):
+    r = sigmoid(p["W_xr"] @ x + p["W_hr"] @ h + p["b_r"])
+    z = sigmoid(p["W_xz"] @ x + p["W_hz"] @ h + p["b_z"])
+    n = np.tanh(p["W_xh"] @ x + p["b_h"] + r * (p["W_hh"] @ h + p["b_hh"]))
+    h = z * h + (1 - z) * n
+    return h, h
+
+
+def widened(p, x):
+    """MUT1 and MUT2 add x itself to vectors as wide as the state; `P` makes it so where it is not."""
+    return p["P"] @ x if "P" in p else x
+
+
+def mut1(p, h, x):
+    x = widened(p, x)
+    z = sigmoid(p["W_xz"] @ x + p["b_z"])
+    r = sigmoid(p["W_xr"] @ x + p["W_hr"] @ h + p["b_r"])
+    h = np.tanh(p["W_hh"] @ (r * h) + np.tanh(x) + p["b_h"]) * z + h * (1 - z)
+    return h, h
+
+
+def mut2(p, h, x):
+    x = widened(p, x)
+    z = sigmoid(p["W_xz"] @ x + p["W_hz"] @ h + p["b_z"])
+    r = sigmoid(x + p["W_hr"] @ h + p["b_r"])
+    h = np.tanh(p["W_hh"] @ (r * h) + p["W_xh"] @ x + p["b_h"]) * z + h * (1 - z)
+    return h, h
+
+
+def mut3(p, h, x):
+    z = sigmoid(p["W_xz"] @ x + p["W_hz"] @ np.tanh(h) + p["b_z"])
+    r = sigmoid(p["W_xr"] @ x + p["W_hr"] @ h + p["b_r"])
+    h = np.tanh(p["W_hh"] @ (r * h) + p["W_xh"] @ x + p["b_h"]) * z + h * (1 - z)
+    return h, h
+
+
+STEPS = {
+    "rnn": rnn,
+    "lstm": lstm,
+    "gru": gru,
+    "gru_reset_after": gru_reset_after,
+    "mut1": mut1,
+    "mut2": mut2,
+    "mut3": mut3,
+}
+
+PACKING = {
+    "rnn": {"w": "W_xh", "u": "W_hh", "b": "b_h"},
+    "lstm": {"w": "W_xi W_xf W_xg W_xo", "u": "W_hi W_hf W_hg W_ho", "b": "b_i b_f b_g b_o"},
+    "gru": {"w": "W_xr W_xz W_xh", "u_rz": "W_hr W_hz", "u_n": "W_hh", "b": "b_r b_z b_h"},
+    "gru_reset_after": {"w": "W_xr W_xz W_xh", "u": "W_hr W_hz W_hh", "b": "b_r b_z b_h", "b_n": "b_hh"},
+    "mut1": {"p": "P", "w": "W_xz W_xr", "u_r": "W_hr", "u_h": "W_hh", "b": "b_z b_r b_h"},
+    "mut2": {"p": "P", "w": "W_xz W_xh", "u_zr": "W_hz W_hr", "u_h": "W_hh", "b": "b_z b_r b_h"},
+    "mut3": {"w": "W_xz W_xr W_xh", "u_z": "W_hz", "u_r": "W_hr", "u_h": "W_hh", "b": "b_z b_r b_h"},
+}
+
+
+def named(packing, parameters):
+    """`{"W_xi": matrix, ...}` from a cell's parameters, each `[rows, gates * columns]` or `[gates * columns]`."""
+    assert parameters.keys() <= packing.keys(), f"PACKING does not name {sorted(parameters.keys() - packing.keys())}"
+    named = {}
+    for parameter, value in parameters.items():
+        names = packing[parameter].split()
+        named |= zip(names, np.split(np.asarray(value).T, len(names)), strict=True)
+    return named

@@ -1,0 +1,43 @@
+"""What all tests share: the platform, enforced shape annotations, float64, and the folder of data files."""
+
+import os
+import pathlib
+
+# Before JAX is imported: two host devices, so that sharded code is tested on every machine.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+
+import jaxtyping
+
+jaxtyping.install_import_hook(
+    ["seqjax.cells", "seqjax.initialisers", "seqjax.models", "seqjax.recurrence"], "beartype.beartype"
+)
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def float64():
+    """Run the test with 64-bit numbers."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def unannotated():
+    """Run the test as users run the code: wrong shapes reach the code's own error sentences."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def data_directory() -> pathlib.Path:
+    """The folder of real data files; the test is skipped where there is none."""
+    directory = os.environ.get("SEQJAX_DATA_DIR")
+    if not directory:
+        pytest.skip("SEQJAX_DATA_DIR is not set: this test needs the folder of data files")
+    if not pathlib.Path(directory).is_dir():
+        pytest.skip(f"SEQJAX_DATA_DIR is {directory}, which is not a folder")
+    return pathlib.Path(directory)

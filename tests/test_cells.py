@@ -1,0 +1,206 @@
+"""One table for all cells: a cell is tested by being registered. What a cell promises is in the design's contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cells_numpy import PACKING, STEPS, named
+from examples import assert_close, cast, make, numbers
+from flax import nnx
+from jax.test_util import check_grads
+
+from seqjax.cells import CELLS, cell_options, find_cell
+from seqjax.errors import UserError
+from seqjax.initialisers import initialiser
+from seqjax.models import parameters
+
+HIDDEN = 4
+every_cell = pytest.mark.parametrize("name", CELLS)
+every_width = pytest.mark.parametrize("inputs", [3, HIDDEN])
+
+
+def random_state(cell, seed=1):
+    return jax.tree.map(lambda s: 0.5 * jnp.asarray(numbers(seed, *s.shape), s.dtype), cell.initial_state())
+
+
+@every_cell
+def test_initial_state_is_zeros_of_the_hidden_size(name):
+    cell = make(name, hidden=HIDDEN)
+    for leaf in jax.tree.leaves(cell.initial_state()):
+        assert leaf.shape == (HIDDEN,)
+        assert leaf.dtype == jnp.float32
+        assert not leaf.any()
+
+
+@every_cell
+@every_width
+def test_call_is_project_then_step(name, inputs):
+    cell = make(name, inputs, HIDDEN)
+    state, x = random_state(cell), jnp.asarray(numbers(2, inputs), jnp.float32)
+    assert_close(cell(state, x), cell.step(state, cell.project(x)), rtol=0)
+
+
+@every_cell
+@every_width
+def test_project_maps_over_any_leading_axes(float64, name, inputs):
+    cell = make(name, inputs, HIDDEN)
+    xs = jnp.asarray(numbers(0, 5, 2, inputs))
+    one_by_one = jnp.stack([jnp.stack([cell.project(x) for x in row]) for row in xs])
+    assert_close(cell.project(xs), one_by_one, rtol=1e-13, atol=1e-14)
+
+
+@every_cell
+def test_batches_of_any_shape_through_vmap(float64, name):
+    cell = make(name)
+    state, xs = random_state(cell), jnp.asarray(numbers(0, 2, 3, 3))
+    states = jax.tree.map(lambda s: s * jnp.arange(6.0).reshape(2, 3, 1), state)
+    mapped = jax.vmap(jax.vmap(cell))(states, xs)
+    for i, j in np.ndindex(2, 3):
+        one = cell(jax.tree.map(lambda s: s[i, j], states), xs[i, j])  # noqa: B023
+        assert_close(jax.tree.map(lambda a: a[i, j], mapped), one, rtol=1e-13, atol=1e-14)  # noqa: B023
+
+
+@every_cell
+@every_width
+def test_gradients_equal_finite_differences(float64, name, inputs):
+    cell = make(name, inputs, HIDDEN)
+    arguments = cell, random_state(cell), jnp.asarray(numbers(2, inputs))
+    check_grads(jax.jit(lambda cell, state, x: cell(state, x)), arguments, order=1, atol=1e-7, rtol=1e-7)
+
+
+@every_cell
+def test_jitted_equals_eager_and_a_second_call_does_not_retrace(float64, name):
+    traces = []
+
+    @jax.jit
+    def run(cell, state, x):
+        traces.append(name)
+        return cell(state, x)
+
+    for seed in range(3):
+        cell = make(name, seed=seed)
+        state, x = random_state(cell, seed), jnp.asarray(numbers(seed, 3))
+        assert_close(run(cell, state, x), cell(state, x), rtol=1e-13, atol=1e-14)
+    assert len(traces) == 1
+
+
+@every_cell
+def test_is_an_immutable_pytree(float64, name):
+    cell = make(name)
+    hash(jax.tree.structure(cell))
+    before = jax.tree.map(np.array, cell)
+    state, xs = random_state(cell), jnp.asarray(numbers(0, 6, 3))
+
+    @jax.jit
+    def loss(cell):
+        return jax.lax.scan(cell, state, xs)[1].sum()
+
+    gradient = jax.grad(loss)(cell)
+    assert type(gradient) is type(cell)
+    assert jax.tree.structure(gradient) == jax.tree.structure(cell)
+    assert all(leaf.any() for leaf in jax.tree.leaves(gradient)), "a parameter has no influence"
+    cells = jax.tree.map(lambda *leaves: jnp.stack(leaves), cell, jax.tree.map(lambda leaf: 2 * leaf, cell))
+    np.testing.assert_allclose(jax.vmap(loss)(cells)[0], loss(cell), rtol=1e-12)
+    assert_close(cell, before, rtol=0)
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+def test_numbers_keep_their_type_under_strict_promotion(float64, name, dtype):
+    cell = cast(make(name), dtype)
+    state, xs = cell.initial_state(), jnp.zeros((5, 3), dtype)
+
+    def run(cell, xs):
+        return jax.lax.scan(cell, state, xs)[1]
+
+    with jax.numpy_dtype_promotion("strict"):
+        assert jax.eval_shape(run, cell, xs).dtype == dtype
+        gradient = jax.eval_shape(jax.grad(lambda *arguments: run(*arguments).sum()), cell, xs)
+    assert {leaf.dtype for leaf in jax.tree.leaves((gradient, state))} == {jnp.dtype(dtype)}
+
+
+@every_cell
+def test_built_with_64_bits_enabled_is_of_64_bits(float64, name):
+    cell = CELLS[name](3, HIDDEN, rngs=nnx.Rngs(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves((cell, cell.initial_state()))} == {jnp.dtype("float64")}
+
+
+@every_cell
+@every_width
+def test_equals_the_equations_in_numpy(float64, name, inputs):
+    assert name in STEPS and name in PACKING, (
+        f"the cell {name!r} has no NumPy reference: write the step of its paper in tests/cells_numpy.py, "
+        "and name its matrices in PACKING there"
+    )
+    cell = make(name, inputs, HIDDEN)
+    xs = numbers(0, 25, inputs)
+    weights = named(PACKING[name], parameters.flatten(cell))
+    state, ys = jax.tree.map(np.asarray, random_state(cell)), []
+    actual = jax.lax.scan(cell, random_state(cell), jnp.asarray(xs))
+    for x in xs:
+        state, y = STEPS[name](weights, state, x)
+        ys.append(y)
+    assert_close(actual, (state, np.stack(ys)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    {
+        "rnn": lambda i, h: h * (i + h + 1),
+        "lstm": lambda i, h: 4 * h * (i + h + 1),
+        "gru": lambda i, h: 3 * h * (i + h + 1),
+        "gru_reset_after": lambda i, h: 3 * h * (i + h + 1) + h,
+        "mut1": lambda i, h: 2 * h * h + 2 * h * h + 3 * h + (i * h if i != h else 0),
+        "mut2": lambda i, h: 2 * h * h + 3 * h * h + 3 * h + (i * h if i != h else 0),
+        "mut3": lambda i, h: 3 * h * (i + h + 1),
+    }.items(),
+)
+@every_width
+def test_number_of_parameters(name, expected, inputs):
+    assert parameters.count(CELLS[name](inputs, HIDDEN, rngs=nnx.Rngs(0))) == expected(inputs, HIDDEN)
+
+
+@pytest.mark.parametrize("name", ["mut1", "mut2"])
+def test_mut_widens_the_input_only_where_it_must(name):
+    assert make(name, HIDDEN, HIDDEN).p is None
+    assert make(name, 3, HIDDEN).p.shape == (3, HIDDEN)
+
+
+def test_forget_bias_is_where_the_forget_gates_bias_starts():
+    biases = named(PACKING["lstm"], parameters.flatten(CELLS["lstm"](3, HIDDEN, rngs=nnx.Rngs(0), forget_bias=2.5)))
+    assert (biases["b_f"] == 2.5).all()
+    assert not np.concatenate([biases["b_i"], biases["b_g"], biases["b_o"]]).any()
+    assert cell_options("lstm") == {"forget_bias": 1.0}
+
+
+def test_irnn_starts_as_the_identity():
+    cell = CELLS["rnn"](
+        HIDDEN, HIDDEN, rngs=nnx.Rngs(0), recurrent_init=initialiser("identity"), activation="relu"
+    )
+    np.testing.assert_array_equal(cell.u[...], np.eye(HIDDEN))
+    x = jnp.zeros(HIDDEN)
+    h = jnp.arange(float(HIDDEN))
+    assert_close(cell(h, x), (h, h), rtol=0)
+
+
+def test_unknown_names_are_answered_with_the_nearest_right_one():
+    with pytest.raises(UserError, match="unknown cell 'gruu'; did you mean 'gru'"):
+        find_cell("gruu")
+    with pytest.raises(UserError, match="unknown activation 'rleu' for rnn; did you mean 'relu'"):
+        make("rnn", activation="rleu")
+
+
+@every_cell
+def test_each_matrix_is_drawn_for_itself(name):
+    """Recurrent matrices orthogonal gate by gate; input matrices as wide as Glorot's bound of one gate, not of all."""
+    if name not in PACKING:
+        pytest.skip("tests/cells_numpy.py does not name this cell's matrices")
+    weights = named(PACKING[name], parameters.flatten(CELLS[name](20, 30, rngs=nnx.Rngs(0))))
+    for matrix_name, matrix in weights.items():
+        if matrix_name.startswith("W_h"):
+            np.testing.assert_allclose(matrix @ matrix.T, np.eye(30), atol=1e-5, err_msg=matrix_name)
+        elif matrix.ndim == 2:
+            bound = np.sqrt(6 / sum(matrix.shape))
+            assert 0.95 * bound < np.abs(matrix).max() <= bound, matrix_name
+    matrices = [matrix for matrix in weights.values() if matrix.ndim == 2]
+    assert len({matrix.tobytes() for matrix in matrices}) == len(matrices)
