@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from ml_collections import ConfigDict
 
@@ -77,7 +78,11 @@ class CharLM:
         return {"vocabulary": self.vocabulary.to_json(), "symbols": {k: len(v) for k, v in self.splits.items()}}
 
     def network(self, rngs):
-        return build.language_model(self.config, len(self.vocabulary), rngs=rngs)
+        return self.network_of(self.config, rngs=rngs)
+
+    def network_of(self, config: ConfigDict, *, rngs):
+        """The network that another config, of another size say, has on this task's vocabulary."""
+        return build.language_model(config, len(self.vocabulary), rngs=rngs)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -121,23 +126,33 @@ class CharLM:
         """Nats per symbol of knowing nothing: where the smoothed loss starts."""
         return math.log(len(self.vocabulary))
 
-    def evaluate(self, network, split: str) -> dict[str, float]:
-        """Nats, bits and perplexity per symbol of a whole split; {} where it is empty."""
+    def evaluate(self, network, split: str, mesh: jax.sharding.Mesh | None = None) -> dict[str, float]:
+        """Nats, bits and perplexity per symbol of a split; {} where it is empty. The training text counts as far as
+        the held-out texts are long, so that measuring it costs no more than measuring them.
+        """
         symbols = self.splits[split]
-        return self.score(network, symbols) if len(symbols) > 1 else {}
+        if split == "train":
+            symbols = symbols[: len(self.splits["validation"]) + len(self.splits["test"])]
+        return self.score(network, symbols, mesh) if len(symbols) > 1 else {}
 
-    def score(self, network, symbols: Int[np.ndarray, "time"]) -> dict[str, float]:
+    def score(
+        self, network, symbols: Int[np.ndarray, "time"], mesh: jax.sharding.Mesh | None = None
+    ) -> dict[str, float]:
         """Nats, bits and perplexity per symbol, over every symbol but the first.
 
-        The text is read in lanes side by side. Each reads `WARM_UP` symbols before its part without counting them.
+        The text is read in lanes side by side, divided among the devices of `mesh`. Each lane reads `WARM_UP` symbols
+        before its part without counting them.
         """
         if len(symbols) < 2:
             raise UserError(f"a text of {len(symbols)} symbols has nothing to predict; it needs at least 2")
         total, state = 0.0, None
-        for x, y, counted, resets in _windows(symbols, self.config.task.chunk):
+        for windows in _windows(symbols, self.config.task.chunk):
+            lanes = windows[0].shape[2]
             if state is None:
-                state = network.stack.initial_state((x.shape[2],))
-            state, nats = _score_windows(network, state, x, y, counted, resets)
+                state = network.stack.initial_state((lanes,))
+            if mesh is not None and lanes % mesh.size == 0:
+                windows = jax.device_put(windows, NamedSharding(mesh, PartitionSpec(None, None, "lanes")))
+            state, nats = _score_windows(network, state, *windows)
             total += np.asarray(nats, np.float64).sum()
         nats = float(total / (len(symbols) - 1))
         return {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(min(nats, 700.0))}

@@ -1,0 +1,262 @@
+"""The run directory: plain files, and the only code that knows their layout.
+
+    config.json        the trial: resolved config, data, identity, fingerprint of the code
+    status.json        queued, running, interrupted, done, diverged, failed; and why
+    environment.json   versions, machine, cores and devices the run was given
+    metrics.jsonl      what training measured; the same bits for the same trial
+    timing.jsonl       wall clock
+    samples/           texts written during training, one a file, named by step
+    checkpoints/       see seqjax.training.checkpoints
+    log.txt            what the process printed
+
+JSON files and lines carry a checksum of their own content. Nothing here executes what it reads.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import zlib
+from collections.abc import Iterator
+
+from seqjax.errors import UserError
+
+FORMAT = 1
+STATUSES = ("queued", "running", "interrupted", "done", "diverged", "failed")
+FINISHED = ("done", "diverged")
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Replace a file so that a reader, or a crash, sees the old content or the new and nothing between."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def write_json(path: pathlib.Path, content: dict) -> None:
+    """A JSON file with a checksum."""
+    write_atomically(path, json.dumps({**content, "sha256": _digest(content)}, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: pathlib.Path) -> dict:
+    """What `write_json` wrote. Raises UserError when the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+        digest = content.pop("sha256")
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: it is not the JSON that seqjax wrote") from error
+    if digest != _digest(content):
+        raise UserError(f"{path} is damaged: its checksum does not match its content")
+    return content
+
+
+def _line(record: dict) -> str:
+    text = json.dumps(record)
+    return f"{zlib.crc32(text.encode()):08x} {text}\n"
+
+
+def _parse(line: bytes) -> dict | None:
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != f"{zlib.crc32(text):08x}".encode():
+        return None
+    return json.loads(text)
+
+
+class Journal:
+    """A file of checksummed JSON lines that grows. Lines are whole or not there: a torn last line is cut off."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+
+    def read(self) -> list[dict]:
+        """All intact records up to the first damaged one."""
+        return self._intact()[0]
+
+    def damage(self) -> str | None:
+        """A sentence naming the first damaged line, or None."""
+        records, _, lines = self._intact()
+        return None if len(records) == lines else f"line {len(records) + 1} of {self.path} is damaged"
+
+    def _intact(self) -> tuple[list[dict], int, int]:
+        records, size = [], 0
+        try:
+            lines = self.path.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return [], 0, 0
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read: {error.strerror}") from error
+        for line in lines:
+            record = _parse(line)
+            if record is None:
+                break
+            records.append(record)
+            size += len(line)
+        return records, size, len(lines)
+
+    def last(self) -> dict | None:
+        """The newest intact record, reading only the end of the file."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+                lines = file.read().splitlines(keepends=True)
+        except OSError:
+            return None
+        return next((record for record in map(_parse, reversed(lines)) if record is not None), None)
+
+    def cut(self, records: int) -> None:
+        """Keep the first `records` records only."""
+        kept = self._intact()[0][:records]
+        write_atomically(self.path, "".join(map(_line, kept)))
+
+    @contextlib.contextmanager
+    def appending(self) -> Iterator["Appender"]:
+        """Open for adding records."""
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                yield Appender(file, self.path)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written: {error.strerror}") from error
+
+
+class Appender:
+    """Adds records to a journal."""
+
+    def __init__(self, file, path):
+        self._file, self._path = file, path
+
+    def add(self, record: dict) -> None:
+        self._file.write(_line(record))
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Return once all records are on the disk."""
+        os.fsync(self._file.fileno())
+
+
+class RunDirectory:
+    """One trial's files."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+        self.metrics = Journal(self.path / "metrics.jsonl")
+        self.timing = Journal(self.path / "timing.jsonl")
+        self.checkpoints = self.path / "checkpoints"
+        self.samples_folder = self.path / "samples"
+        self.log = self.path / "log.txt"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def create(self, trial: dict) -> None:
+        """Make the directory of a new trial, queued. `trial` is what `trial()` gives back."""
+        try:
+            self.samples_folder.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the run directory {self.path} cannot be made: {error.strerror}") from error
+        self.write_trial(trial)
+        self.set_status("queued")
+
+    def write_trial(self, trial: dict) -> None:
+        write_json(self.path / "config.json", {**trial, "format": FORMAT})
+
+    def exists(self) -> bool:
+        return (self.path / "config.json").exists()
+
+    def trial(self) -> dict:
+        """The trial's record. Raises UserError when it is missing, damaged, or of another version's format."""
+        if not self.path.is_dir():
+            raise UserError(f"there is no run directory {self.path}")
+        if not self.exists():
+            raise UserError(f"{self.path} is no run directory: it has no config.json")
+        trial = read_json(self.path / "config.json")
+        if trial.pop("format", None) != FORMAT:
+            raise UserError(
+                f"the run directory {self.path} was written in another version's format; this seqjax reads format {FORMAT}"
+            )
+        return trial
+
+    def status(self) -> dict:
+        """`{"state": one of STATUSES, "why": sentence or ""}`; a missing or damaged file counts as interrupted."""
+        try:
+            return read_json(self.path / "status.json")
+        except UserError as error:
+            return {"state": "interrupted", "why": str(error)}
+
+    def set_status(self, state: str, why: str = "") -> None:
+        if state not in STATUSES:
+            raise ValueError(state)
+        write_json(self.path / "status.json", {"state": state, "why": why})
+
+    def environment(self) -> dict | None:
+        """What the run ran on, or None before it ran."""
+        path = self.path / "environment.json"
+        return read_json(path) if path.exists() else None
+
+    def write_environment(self, environment: dict) -> None:
+        write_json(self.path / "environment.json", environment)
+
+    def write_sample(self, step: int, text: str) -> None:
+        write_atomically(self.samples_folder / f"{step:08d}.txt", text)
+
+    def samples(self) -> dict[int, str]:
+        """`{step: text}`, in order."""
+        files = sorted(self.samples_folder.glob("[0-9]*.txt"))
+        return {int(file.stem): file.read_text(encoding="utf-8", errors="replace") for file in files}
+
+    def cut_samples(self, step: int) -> None:
+        """Forget samples written after `step`."""
+        for file in self.samples_folder.glob("[0-9]*.txt"):
+            if int(file.stem) > step:
+                file.unlink()
+
+    def lock(self) -> contextlib.AbstractContextManager:
+        """Hold the directory for this process alone."""
+        return locked(self.path / ".lock", f"another process is training the run {self.path}")
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, sentence: str) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends. Raises UserError with `sentence` when it is taken."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held open for as long as the lock is
+    except OSError as error:
+        raise UserError(f"{path.parent} cannot be written: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(sentence) from error
+        yield
+
+
+def find_runs(paths) -> list[RunDirectory]:
+    """The run directories that `paths` are or hold. Raises UserError for a path with none."""
+    found = []
+    for path in map(pathlib.Path, paths):
+        if not path.is_dir():
+            raise UserError(f"there is no runs directory {str(path)!r}")
+        inside = [path] if (path / "config.json").exists() else sorted(p.parent for p in path.glob("*/config.json"))
+        if not inside:
+            raise UserError(f"{str(path)!r} holds no runs")
+        found += [RunDirectory(p) for p in inside]
+    return found

@@ -1,0 +1,124 @@
+"""Checkpoints that are either whole and verified or not there.
+
+Orbax writes the arrays; it neither notices flipped bits when it reads nor tells of a save that failed until asked. So
+each checkpoint gets a manifest with the SHA-256 of its every file, and a directory gets its final name only when all of
+it, manifest included, is on the disk. The newest two are kept.
+
+    checkpoints/00000400/arrays/...      the flat dictionary of arrays, as Orbax lays it out
+    checkpoints/00000400/manifest.json   {"files": {name: sha256}, "loop": {...}}
+"""
+
+import hashlib
+import logging
+import os
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from seqjax.errors import UserError
+from seqjax.results import read_json, write_json
+
+KEPT = 2
+
+
+def to_arrays(tree: PyTree) -> dict[str, np.ndarray]:
+    """Any pytree as a flat dictionary of host arrays, named by their paths."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {_name(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def from_arrays(template: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
+    """The pytree of `template`'s structure. Raises UserError when names or shapes differ."""
+    wanted = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(template)}
+    if wanted.keys() != arrays.keys():
+        differing = sorted(wanted.keys() ^ arrays.keys())
+        raise UserError(f"the checkpoint is of another network or optimiser: they differ in {', '.join(differing[:4])}")
+    for name, leaf in wanted.items():
+        if leaf.shape != arrays[name].shape:
+            raise UserError(f"the checkpoint's {name} has the shape {arrays[name].shape}, expected {leaf.shape}")
+    return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], template)
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def save(folder: pathlib.Path, step: int, arrays: dict[str, np.ndarray], loop: dict) -> None:
+    """Write the checkpoint of `step`, then delete all but the newest `KEPT`. Raises UserError when it cannot."""
+    import orbax.checkpoint as ocp  # slow to import, and a run that is only read does not need it
+
+    final, building = folder / f"{step:08d}", folder / f".building-{step:08d}"
+    try:
+        for leftover in folder.glob(".building-*"):
+            shutil.rmtree(leftover)
+        with ocp.PyTreeCheckpointer() as checkpointer:  # synchronous: it returns when the save is done, or raises
+            checkpointer.save((building / "arrays").resolve(), arrays)
+        write_json(building / "manifest.json", {"files": _hashes(building), "loop": loop})
+        for path in [*building.rglob("*"), building]:
+            _flush_to_disk(path)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(building, final)
+        _flush_to_disk(folder)
+        for old in _steps(folder)[:-KEPT]:
+            shutil.rmtree(folder / f"{old:08d}")
+    except (OSError, ValueError, RuntimeError) as error:  # Orbax and TensorStore report a full disk as any of these
+        shutil.rmtree(building, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"the checkpoint of step {step} cannot be written to {folder}: {reason}") from error
+
+
+def candidates(folder: pathlib.Path) -> list[int]:
+    """The steps that have a checkpoint, newest first, verified or not."""
+    return _steps(folder)[::-1]
+
+
+def restore(folder: pathlib.Path, step: int) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays and the loop's record of a checkpoint. Raises UserError, naming the file, when any byte differs from
+    what was written.
+    """
+    import orbax.checkpoint as ocp
+
+    place = folder / f"{step:08d}"
+    manifest = read_json(place / "manifest.json")
+    found = _hashes(place)
+    for name, digest in manifest["files"].items():
+        if name not in found:
+            raise UserError(f"{place / name} is missing")
+        if found[name] != digest:
+            raise UserError(f"{place / name} is damaged: its SHA-256 is not the one written in the manifest")
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        shapes = checkpointer.metadata((place / "arrays").resolve()).item_metadata.tree
+        arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(shapes))
+        arrays = checkpointer.restore((place / "arrays").resolve(), restore_args=arguments)
+    return arrays, manifest["loop"]
+
+
+def restore_newest(folder: pathlib.Path) -> tuple[int, dict[str, np.ndarray], dict] | None:
+    """The newest checkpoint that verifies, or None. Damaged ones are named in the log and passed over."""
+    for step in candidates(folder):
+        try:
+            return step, *restore(folder, step)
+        except UserError as error:
+            logging.warning("the checkpoint of step %d is passed over: %s", step, error)
+    return None
+
+
+def _steps(folder: pathlib.Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal())
+
+
+def _hashes(place: pathlib.Path) -> dict[str, str]:
+    files = sorted(path for path in place.rglob("*") if path.is_file() and path.name != "manifest.json")
+    return {str(file.relative_to(place)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _flush_to_disk(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

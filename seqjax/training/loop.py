@@ -1,0 +1,230 @@
+"""The training loop: the only part of training that reads and writes files.
+
+Everything that decides what happens next is in the checkpoint, so a run that is stopped at any moment and started again
+writes the metrics it would have written.
+"""
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from seqjax.config import at_least
+from seqjax.errors import UserError
+from seqjax.models.parameters import flatten
+from seqjax.results import RunDirectory
+from seqjax.training import checkpoints
+from seqjax.training.optimisers import check as check_optimiser
+from seqjax.training.step import CAUSES, Trainer, TrainState
+
+SMOOTHING = 0.999  # of the training loss, per step: min-char-rnn's
+
+
+def check(config: ConfigDict) -> None:
+    """Raise UserError for a value of `train`, `model` or the optimiser's groups that is out of range."""
+    check_optimiser(config)
+    for key, least in (
+        ("train.steps", 1),
+        ("train.epochs", 0),
+        ("train.steps_per_dispatch", 1),
+        ("train.eval_every", 1),
+        ("train.patience", 0),
+        ("train.checkpoint_seconds", 0),
+        ("model.dropout", 0),
+        ("model.remat", 0),
+        ("seed", 0),
+    ):
+        at_least(config, key, least)
+    if config.model.dropout >= 1:
+        raise UserError(f"config key 'model.dropout' is {config.model.dropout}; it should be under 1")
+    if config.train.eval_every % config.train.steps_per_dispatch:
+        raise UserError(
+            f"train.eval_every is {config.train.eval_every}; it should be a multiple of train.steps_per_dispatch, "
+            f"{config.train.steps_per_dispatch}"
+        )
+
+
+@dataclasses.dataclass
+class Record:
+    """What the loop knows besides the training state; saved with every checkpoint."""
+
+    smoothed: float  # nats, exponential mean over steps
+    best: float | None = None  # lowest validation loss
+    best_step: int = 0
+    without_improvement: int = 0  # evaluations since the best one
+    until_plateau: int = 0  # evaluations without improvement that the plateau schedule has counted
+    seconds: float = 0.0  # of training, all processes of this run together
+    metrics_lines: int = 0
+    finished: bool = False  # stopped early
+
+
+class Loop:
+    """Trains one run to its end, or until asked to stop."""
+
+    def __init__(self, run: RunDirectory, task, config: ConfigDict, start: dict | None = None):
+        self.run, self.task, self.config = run, task, config
+        self.trainer = Trainer(task, config)
+        self.record = Record(smoothed=task.uninformed)
+        self.state = self._restored() or self._fresh(start)
+        if int(self.state.step) > config.train.steps:
+            raise UserError(
+                f"{run.path} is trained for {int(self.state.step)} steps already; train.steps = {config.train.steps} "
+                "cannot take any back"
+            )
+
+    def _fresh(self, start) -> TrainState:
+        for journal in (self.run.metrics, self.run.timing):
+            journal.cut(0)
+        self.run.cut_samples(-1)
+        state = self.trainer.initialise(start)
+        self.best = jax.device_get(state.parameters)
+        return state
+
+    def _restored(self) -> TrainState | None:
+        """The state of the newest checkpoint that verifies and whose metrics are all there."""
+        intact = len(self.run.metrics.read())
+        if damage := self.run.metrics.damage():
+            logging.warning("%s; what was measured after it is measured again", damage)
+        steps = checkpoints.candidates(self.run.checkpoints)
+        for step in steps:
+            try:
+                arrays, loop = checkpoints.restore(self.run.checkpoints, step)
+            except UserError as error:
+                logging.warning("the checkpoint of step %d is passed over: %s", step, error)
+                continue
+            if loop["metrics_lines"] > intact:
+                logging.warning("the checkpoint of step %d is passed over: metrics before it are lost", step)
+                continue
+            return self._continue(step, arrays, loop)
+        if steps:
+            logging.warning("no checkpoint of %s can be used; the run starts over", self.run.path)
+        return None
+
+    def _continue(self, step, arrays, loop) -> TrainState:
+        self.record = Record(**loop)
+        template = jax.eval_shape(self.trainer.initialise)
+        trees = checkpoints.from_arrays({"state": template, "best": template.parameters}, arrays)
+        self.best = trees["best"]
+        self.run.metrics.cut(self.record.metrics_lines)
+        self.run.timing.cut(sum(line["step"] <= step for line in self.run.timing.read()))
+        self.run.cut_samples(step)
+        logging.info("going on from step %d", step)
+        return self.trainer.place(trees["state"])
+
+    def train(self, stop_requested: Callable[[], bool] = lambda: False) -> str:
+        """Train until the end; returns the run's new state. The reason, where there is one, is in its status file."""
+        self.run.set_status("running")
+        with self.run.metrics.appending() as self.metrics, self.run.timing.appending() as self.timing:
+            self._saved_at = time.monotonic()
+            while not self._over():
+                if stop_requested():
+                    self._save()
+                    return self._end("interrupted", f"stopped at step {int(self.state.step)}; it can go on from there")
+                self._dispatch()
+                if int(self.state.diverged):
+                    return self._diverged()
+                if time.monotonic() - self._saved_at > self.config.train.checkpoint_seconds:
+                    self._save()
+            self._save()
+            self._measure_best()
+            self.metrics.sync()
+        early = f"stopped early: no better since step {self.record.best_step}" if self.record.finished else ""
+        return self._end("done", early)
+
+    def _over(self) -> bool:
+        return self.record.finished or int(self.state.step) >= self.config.train.steps
+
+    def _end(self, state: str, why: str = "") -> str:
+        self.run.set_status(state, why)
+        logging.info("%s%s", state, f": {why}" if why else "")
+        return state
+
+    def _dispatch(self) -> None:
+        before, began = int(self.state.step), time.perf_counter()
+        self.state, measured = self.trainer.run(self.state, self.config.train.steps)
+        step = int(self.state.step)
+        taken = step - before
+        measured = {name: np.asarray(values, np.float64)[:taken] for name, values in measured.items()}
+        seconds = time.perf_counter() - began
+        self.record.seconds += seconds
+        if taken:
+            for nats in measured["nats"]:
+                self.record.smoothed = SMOOTHING * self.record.smoothed + (1 - SMOOTHING) * float(nats)
+            means = {name: float(values.mean()) for name, values in measured.items()}
+            self._log({"kind": "train", "step": step, **means, "smoothed_nats": self.record.smoothed})
+        if not int(self.state.diverged) and (
+            step % self.config.train.eval_every == 0 or step == self.config.train.steps
+        ):
+            self._evaluate(step)
+        self.timing.add(
+            {
+                "step": step,
+                "seconds": round(self.record.seconds, 4),
+                "dispatch": round(seconds, 4),
+                "steps": taken,
+                "total": round(time.perf_counter() - began, 4),
+            }
+        )
+
+    def _log(self, record: dict) -> None:
+        self.metrics.add(record)
+        self.record.metrics_lines += 1
+
+    def _evaluate(self, step: int) -> None:
+        network = self.trainer.network(self.state.parameters)
+        scores = self.task.evaluate(network, "validation", self.trainer.mesh)
+        if scores:
+            self._log({"kind": "validation", "step": step, **scores})
+            self._judge(step, scores[self.task.measure])
+        else:
+            self.record.best_step = step
+            self.best = jax.device_get(self.state.parameters)
+        text = self.task.sample(self.trainer.network(jax.device_get(self.state.parameters)), self.config.seed)
+        self.run.write_sample(step, text)
+
+    def _judge(self, step: int, score: float) -> None:
+        """Best so far, early stopping, and the plateau schedule."""
+        record, schedule = self.record, self.config.schedule
+        if math.isfinite(score) and (record.best is None or score < record.best):
+            record.best, record.best_step = score, step
+            record.without_improvement = record.until_plateau = 0
+            self.best = jax.device_get(self.state.parameters)
+            return
+        record.without_improvement += 1
+        record.until_plateau += 1
+        record.finished = 0 < self.config.train.patience <= record.without_improvement
+        if schedule.name == "plateau" and record.until_plateau >= schedule.patience:
+            record.until_plateau = 0
+            self.state = dataclasses.replace(self.state, plateau=self.state.plateau * schedule.decay)
+
+    def _save(self) -> None:
+        self.metrics.sync()
+        arrays = checkpoints.to_arrays({"state": self.state, "best": self.best})
+        checkpoints.save(self.run.checkpoints, int(self.state.step), arrays, dataclasses.asdict(self.record))
+        self._saved_at = time.monotonic()
+
+    def _diverged(self) -> str:
+        step, cause = int(self.state.step) + 1, CAUSES[int(self.state.diverged)]
+        self._log({"kind": "diverged", "step": step, "cause": cause})
+        self._save()
+        return self._end("diverged", f"{cause} of step {step} is not finite; the state before it is kept")
+
+    def _measure_best(self) -> None:
+        """The scores by which runs are compared: of the parameters that did best on the validation text."""
+        network = self.trainer.network(self.best)
+        for split in ("train", "validation", "test"):
+            if scores := self.task.evaluate(network, split, self.trainer.mesh):
+                self.metrics.add({"kind": "final", "split": split, "step": self.record.best_step, **scores})
+
+
+def start_from(weights: dict[str, np.ndarray], network) -> dict[str, np.ndarray]:
+    """Another run's weights, checked to fit `network`. Raises UserError where they do not."""
+    wanted = flatten(network)
+    if wanted.keys() != weights.keys() or any(wanted[name].shape != weights[name].shape for name in wanted):
+        raise UserError("init_from names a run whose network has another shape than this one's")
+    return weights

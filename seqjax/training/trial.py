@@ -1,0 +1,172 @@
+"""A trial: a fully resolved config with the identity of its data, its starting weights and its code."""
+
+import ast
+import dataclasses
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import logging
+import os
+import pathlib
+import platform
+import sys
+
+import jax
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+import seqjax
+from seqjax.cells import CELLS
+from seqjax.config import at_least, flat
+from seqjax.datasets import Corpus, prepare, read
+from seqjax.errors import UserError
+from seqjax.models import build, parameters
+from seqjax.results import RunDirectory
+from seqjax.tasks import find_task
+from seqjax.training import checkpoints, loop
+
+# Where a trial lies and how long it runs do not make it another trial.
+NOT_IDENTITY = ("data.source", "data.path", "init_from", "cell.parameters", "train.epochs", "train.checkpoint_seconds")
+
+
+def resolve(config: ConfigDict, corpora: dict[tuple[str, str], Corpus]) -> dict:
+    """The trial's record, as a run directory keeps it: everything checked, `cell.hidden` and `train.steps` worked out.
+
+    `corpora` remembers the prepared texts from one trial to the next. Raises UserError for anything that could not
+    run: it is said before the first process starts.
+    """
+    config = ConfigDict(config.to_dict())
+    make_task = find_task(config.task.name)
+    loop.check(config)
+    source = (config.data.source, config.data.path)
+    if source not in corpora:
+        corpora[source] = prepare(config.data.source, config.data.path or None)
+    corpus = corpora[source]
+    task = make_task.from_corpus(config, corpus)
+    at_least(config, "cell.parameters", 0)
+    if config.cell.parameters:
+        make_network = task.network_of
+        config.cell.hidden = build.hidden_for_budget(config, make_network, config.cell.parameters)
+        if config.model.tied:
+            config.model.embedding = config.cell.hidden
+    if config.train.epochs:
+        config.train.steps = config.train.epochs * task.steps_per_epoch
+    network = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
+    record = {
+        "config": config.to_dict(),
+        "corpus": dataclasses.asdict(corpus),
+        "task": task.description(),
+        "parameters": parameters.count(network),
+        "code": fingerprint(config.cell.name, type(task)),
+        "version": seqjax.__version__,
+    }
+    if config.init_from:
+        source_run = RunDirectory(config.init_from)
+        weights = load_weights(source_run)
+        loop.start_from(weights, network)
+        record["init_from"] = hashlib.sha256(b"".join(weights[name].tobytes() for name in sorted(weights))).hexdigest()
+    record["identity"] = identity(config, record)
+    return record
+
+
+def identity(config: ConfigDict, record: dict) -> str:
+    """SHA-256 of what makes the trial this trial: config, data and starting weights."""
+    left_out = set(NOT_IDENTITY)
+    if config.schedule.name != "cosine":  # a cosine is laid out over the run's length; the others can be gone on with
+        left_out.add("train.steps")
+    values = {key: value for key, value in flat(config).items() if key not in left_out}
+    values |= {"corpus": record["corpus"]["sha256"], "init_from": record.get("init_from")}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def run_name(record: dict) -> str:
+    """A directory name that a person can read: cell, sizes, seed, and the start of the identity."""
+    config = record["config"]
+    cell = config["cell"]
+    return f"{cell['name']}-{cell['layers']}x{cell['hidden']}-seed{config['seed']}-{record['identity'][:8]}"
+
+
+def fingerprint(cell: str, task: type) -> str:
+    """SHA-256 of the code that computes a trial, without its comments and docstrings: the cell's file, recurrence,
+    networks, task and training. A finished run with another fingerprint may hold numbers that this code would not give.
+    """
+    package = pathlib.Path(seqjax.__file__).parent
+    files = [inspect.getsourcefile(CELLS[cell]), inspect.getsourcefile(task), package / "initialisers.py"]
+    files += [package / "recurrence.py", *sorted((package / "models").glob("*.py"))]
+    files += [package / "tasks" / "vocabulary.py", package / "training" / "step.py"]
+    files += [package / "training" / "optimisers.py", package / "training" / "loop.py"]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(_without_documentation(pathlib.Path(file).read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()
+
+
+def _without_documentation(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def open_task(record: dict):
+    """`(config, task)` of a trial with its data, prepared again if its files are gone.
+
+    Raises UserError when the text is no longer the one the trial was made for.
+    """
+    config = ConfigDict(record["config"])
+    corpus = Corpus(**record["corpus"])
+    try:
+        read(corpus)
+    except UserError as error:
+        logging.warning("%s; preparing the text again", error)
+        corpus = prepare(config.data.source, config.data.path or None)
+        if corpus.sha256 != record["corpus"]["sha256"]:
+            raise UserError(
+                f"the text {config.data.path or config.data.source!r} has changed since this run was made; "
+                "launch again for a new run on the new text"
+            ) from error
+    return config, find_task(config.task.name).from_corpus(config, corpus)
+
+
+def load_weights(run: RunDirectory) -> dict[str, np.ndarray]:
+    """A run's best parameters. Raises UserError when it has no checkpoint that verifies."""
+    run.trial()
+    newest = checkpoints.restore_newest(run.checkpoints)
+    if newest is None:
+        raise UserError(f"the run {run.path} has no checkpoint to read weights from")
+    arrays = newest[1]
+    return {name.removeprefix("best."): value for name, value in arrays.items() if name.startswith("best.")}
+
+
+def starting_weights(config: ConfigDict, record: dict) -> dict[str, np.ndarray] | None:
+    """The weights of the run named by `init_from`, or None where none is.
+
+    Raises UserError when they are not those the trial was made with.
+    """
+    if not config.init_from:
+        return None
+    weights = load_weights(RunDirectory(config.init_from))
+    if hashlib.sha256(b"".join(weights[name].tobytes() for name in sorted(weights))).hexdigest() != record["init_from"]:
+        raise UserError(f"the weights of {config.init_from} have changed since this run was made from them")
+    return weights
+
+
+def describe_environment() -> dict:
+    """Versions, machine and devices of this process."""
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections", "tensorflow-datasets")
+    return {
+        "seqjax": seqjax.__version__,
+        "python": sys.version.split()[0],
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "devices": [str(device) for device in jax.devices()],
+        "allocation": {
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "host_devices": len(jax.devices()) if jax.default_backend() == "cpu" else 1,
+            "gpu": jax.default_backend() != "cpu",
+        },
+    }

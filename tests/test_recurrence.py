@@ -1,0 +1,278 @@
+"""Running a cell over time: `unroll` against `jax.lax.scan(cell, cell.initial_state(), xs)` and a plain Python loop."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from examples import assert_close, cast, make, numbers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqjax.cells import CELLS
+from seqjax.errors import UserError
+from seqjax.recurrence import initial_state, unroll
+
+INPUTS, HIDDEN, TIME = 3, 4, 7
+CLOSE = {"rtol": 1e-11, "atol": 1e-13}
+
+every_cell = pytest.mark.parametrize("name", CELLS)
+one_and_two_states = pytest.mark.parametrize("name", ["gru", "lstm"])
+
+
+def example(name, batch=(), time=TIME):
+    """A cell, a sequence for it, and a state to start from."""
+    cell = make(name, INPUTS, HIDDEN)
+    state = jax.tree.map(lambda s: jnp.asarray(numbers(1, *s.shape)), initial_state(cell, batch))
+    return cell, jnp.asarray(numbers(0, time, *batch, INPUTS)), state
+
+
+def weighted(state, ys):
+    """A number that every state and every output enters with a weight of its own."""
+    leaves = [ys, *jax.tree.leaves(state)]
+    return sum(jnp.sum(leaf * numbers(9, *leaf.shape)) for leaf in leaves)
+
+
+def with_gradients(run, jit=True):
+    """`run(cell, xs, state) -> (state, ys)` as a function to `((state, ys), gradients with respect to all three)`."""
+
+    def loss(cell, xs, state):
+        state, ys = run(cell, xs, state)
+        return weighted(state, ys), (state, ys)
+
+    def both(*arguments):
+        (_, results), gradients = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(*arguments)
+        return results, gradients
+
+    return jax.jit(both) if jit else both
+
+
+@jax.jit
+def _step(cell, state, xs, index):
+    return cell(state, xs[index])
+
+
+def plain_loop(cell, xs, state, *, reverse=False, resets=None, lengths=None):
+    """What `unroll` promises, one example and one step after the other."""
+    time, batch = xs.shape[0], xs.shape[1:-1]
+    states, columns = [], []
+    for index in np.ndindex(batch):
+        h = jax.tree.map(lambda s: s[index], state)  # noqa: B023
+        ys = [jnp.zeros(HIDDEN)] * time
+        steps = range(time if lengths is None else int(lengths[index]))
+        for t in reversed(steps) if reverse else steps:
+            if resets is not None and resets[(t, *index)]:
+                h = cell.initial_state()
+            h, ys[t] = _step(cell, h, xs, (t, *index))
+        states.append(h)
+        columns.append(jnp.stack(ys))
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves).reshape(*batch, HIDDEN), *states)
+    return states, jnp.stack(columns, axis=1).reshape(time, *batch, HIDDEN)
+
+
+def random_resets(time, batch, seed=0):
+    return np.random.default_rng(seed).random((time, *batch)) < 0.3
+
+
+@every_cell
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+def test_equals_the_definition_example_by_example(float64, name, batch):
+    cell, xs, state = example(name, batch)
+
+    def definition(cell, xs, state):
+        for axis in range(len(batch)):
+            xs = jnp.moveaxis(xs, axis + 1, axis)
+        run = lambda state, xs: jax.lax.scan(cell, state, xs)  # noqa: E731
+        for _ in batch:
+            run = jax.vmap(run)
+        state, ys = run(state, xs)
+        return state, jnp.moveaxis(ys, -2, 0)
+
+    assert_close(with_gradients(unroll)(cell, xs, state), with_gradients(definition)(cell, xs, state), **CLOSE)
+
+
+@every_cell
+def test_starts_from_the_cells_initial_state(float64, name):
+    cell, xs, _ = example(name, (2,))
+    assert_close(unroll(cell, xs), unroll(cell, xs, initial_state(cell, (2,))), rtol=0)
+    assert_close(initial_state(cell), cell.initial_state(), rtol=0)
+
+
+@every_cell
+@pytest.mark.parametrize("remat", [None, 3])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_everything_at_once_equals_a_plain_loop(float64, name, reverse, remat):
+    """Resets and lengths from none to all, values and gradients."""
+    batch = (5,)
+    cell, xs, state = example(name, batch)
+    options = {"resets": random_resets(TIME, batch), "lengths": np.array([0, 1, 4, TIME - 1, TIME])}
+    fast = with_gradients(partial(unroll, **jax.tree.map(jnp.asarray, options), reverse=reverse, remat=remat))
+    slow = with_gradients(partial(plain_loop, **options, reverse=reverse), jit=False)
+    assert_close(fast(cell, xs, state), slow(cell, xs, state), **CLOSE)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@given(
+    name=st.sampled_from(sorted(CELLS)),
+    time=st.integers(1, 6),
+    batch=st.sampled_from([(), (1,), (3,), (2, 2)]),
+    reverse=st.booleans(),
+    remat=st.none() | st.integers(1, 7),
+    with_resets=st.booleans(),
+    with_lengths=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_any_options_equal_a_plain_loop(name, time, batch, reverse, remat, with_resets, with_lengths, seed):
+    with jax.enable_x64(True):
+        cell, xs, state = example(name, batch, time)
+        options = {}
+        if with_resets:
+            options["resets"] = random_resets(time, batch, seed)
+        if with_lengths:
+            options["lengths"] = np.asarray(np.random.default_rng(seed).integers(0, time + 1, batch))
+        fast = unroll(cell, xs, state, **jax.tree.map(jnp.asarray, options), reverse=reverse, remat=remat)
+        assert_close(fast, plain_loop(cell, xs, state, **options, reverse=reverse), **CLOSE)
+
+
+@one_and_two_states
+def test_reverse_is_the_run_over_the_reversed_sequence(float64, name):
+    cell, xs, state = example(name, (2,))
+    last, ys = unroll(cell, xs[::-1], state)
+    assert_close(unroll(cell, xs, state, reverse=True), (last, ys[::-1]), rtol=0)
+
+
+@one_and_two_states
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pieces_between_resets_are_run_by_themselves(float64, name, reverse):
+    cell, xs, state = example(name, (2,))
+    begins = [4, 3, 0] if reverse else [0, 3, 5]  # the first symbols processed; under reverse a piece's last
+    resets = jnp.zeros((TIME, 2), bool).at[jnp.array(begins[1:])].set(True)
+    pieces = [slice(5, 7), slice(4, 5), slice(1, 4), slice(0, 1)] if reverse else [slice(0, 3), slice(3, 5), slice(5, 7)]
+    if reverse:
+        resets = resets.at[4].set(True)
+    outputs = {}
+    for number, piece in enumerate(pieces):
+        last, outputs[piece.start] = unroll(cell, xs[piece], None if number else state, reverse=reverse)
+    ys = jnp.concatenate([outputs[start] for start in sorted(outputs)])
+    assert_close(unroll(cell, xs, state, resets=resets, reverse=reverse), (last, ys), **CLOSE)
+
+
+@one_and_two_states
+def test_no_gradient_crosses_a_reset(float64, name):
+    cell, xs, state = example(name)
+    resets = jnp.arange(TIME) == 3
+    gradient = jax.grad(lambda xs, state: unroll(cell, xs, state, resets=resets)[1][3:].sum(), argnums=(0, 1))
+    xs_gradient, state_gradient = gradient(xs, state)
+    assert not xs_gradient[:3].any() and xs_gradient[3:].all()
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state_gradient))
+
+
+@every_cell
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("padding", [np.nan, np.inf])
+def test_what_stands_in_the_padding_reaches_nothing(float64, name, padding, reverse):
+    """Neither values nor gradients, not even a NaN: 0 times NaN is NaN, so a gradient needs more than a selection."""
+    cell, xs, state = example(name, (3,))
+    lengths = jnp.array([0, 4, TIME])
+    valid = jnp.arange(TIME)[:, None] < lengths
+    run = with_gradients(partial(unroll, lengths=lengths, reverse=reverse))
+    clean = run(cell, xs, state)
+    assert_close(run(cell, jnp.where(valid[..., None], xs, padding), state), clean, rtol=0)
+    (last, ys), (_, xs_gradient, _) = clean
+    assert not ys[~valid].any() and ys[valid].all()
+    assert not xs_gradient[~valid].any() and xs_gradient[valid].any(axis=-1).all()
+    nothing_read = jax.tree.map(lambda a, b: np.array_equal(a[0], b[0]), last, state)
+    assert all(jax.tree.leaves(nothing_read))
+
+
+@one_and_two_states
+@pytest.mark.parametrize("reverse", [False, True])
+def test_resets_in_the_padding_leave_the_state_alone(float64, name, reverse):
+    cell, xs, state = example(name, (2,))
+    lengths = jnp.array([0, 4])
+    resets = jnp.arange(TIME)[:, None] >= lengths
+    plain = unroll(cell, xs, state, lengths=lengths, reverse=reverse)
+    assert_close(unroll(cell, xs, state, lengths=lengths, resets=resets, reverse=reverse), plain, rtol=0)
+
+
+@one_and_two_states
+def test_reverse_starts_at_the_last_valid_step(float64, name):
+    cell, xs, state = example(name, (2,))
+    last, ys = unroll(cell, xs, state, lengths=jnp.array([3, TIME]), reverse=True)
+    for number, length in enumerate([3, TIME]):
+        one = jax.tree.map(lambda s: s[number], state)  # noqa: B023
+        expected = unroll(cell, xs[:length, number], one, reverse=True)
+        actual = jax.tree.map(lambda s: s[number], last), ys[:length, number]  # noqa: B023
+        assert_close(actual, expected, **CLOSE)
+
+
+@one_and_two_states
+@pytest.mark.parametrize("remat", [1, 2, 4, TIME, 100])
+def test_remat_changes_no_number(float64, name, remat):
+    cell, xs, state = example(name, (2,))
+    options = {"resets": jnp.asarray(random_resets(TIME, (2,))), "lengths": jnp.array([5, TIME])}
+    for reverse in False, True:
+        stored = with_gradients(partial(unroll, **options, reverse=reverse))
+        recomputed = with_gradients(partial(unroll, **options, reverse=reverse, remat=remat))
+        assert_close(recomputed(cell, xs, state), stored(cell, xs, state), **CLOSE)
+
+
+def test_remat_keeps_every_segments_first_state_only():
+    """The largest thing kept for the backward pass is counted: time x hidden without, time / remat x hidden with."""
+    cell, xs = make("rnn", INPUTS, HIDDEN), jnp.zeros((64, INPUTS))
+
+    def stored(remat):
+        gradient = jax.grad(lambda cell: unroll(cell, xs, remat=remat)[0].sum())
+        scans = [e for e in jax.make_jaxpr(gradient)(cell).eqns if e.primitive.name == "scan"]
+        return max(v.aval.size for v in scans[0].outvars if v.aval.shape[-1:] == (HIDDEN,))
+
+    assert stored(None) == 64 * HIDDEN
+    outputs = 64 * HIDDEN  # the outputs themselves are returned in segments
+    assert stored(8) <= outputs
+
+
+@every_cell
+def test_chunks_with_the_state_carried_equal_one_long_run(float64, name):
+    cell, xs, state = example(name, (2,))
+    long_state, long_ys = unroll(cell, xs, state)
+    chunks = []
+    for chunk in xs[:3], xs[3:5], xs[5:]:
+        state, ys = unroll(cell, chunk, state)
+        chunks.append(ys)
+    assert_close((state, jnp.concatenate(chunks)), (long_state, long_ys), **CLOSE)
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_numbers_keep_their_type_under_strict_promotion(name, dtype):
+    cell, xs = cast(make(name, INPUTS, HIDDEN), dtype), jnp.zeros((TIME, 2, INPUTS), dtype)
+    options = {"resets": jnp.zeros((TIME, 2), bool), "lengths": jnp.array([3, TIME]), "remat": 3}
+    with jax.numpy_dtype_promotion("strict"):
+        results = jax.eval_shape(with_gradients(partial(unroll, **options)), cell, xs, initial_state(cell, (2,)))
+    assert {leaf.dtype for leaf in jax.tree.leaves(results)} == {jnp.dtype(dtype)}
+
+
+@one_and_two_states
+def test_a_batch_split_over_two_devices_gives_the_same(float64, name):
+    cell, xs, state = example(name, (4,))
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "batch"))
+    run = with_gradients(unroll)
+    assert_close(run(cell, jax.device_put(xs, split), state), run(cell, xs, state), **CLOSE)
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"state": (jnp.zeros((2, HIDDEN)),) * 2}, "the state given to unroll has the structure"),
+        ({"state": jnp.zeros((3, HIDDEN))}, r"the state given to unroll has the shape \(3, 4\), expected \(2, 4\)"),
+        ({"resets": jnp.zeros(TIME, bool)}, r"resets have the shape \(7,\), expected \(7, 2\)"),
+        ({"lengths": jnp.ones(3, int)}, r"lengths have the shape \(3,\), expected \(2,\): one number an example"),
+        ({"remat": 0}, "remat is the number of steps in a segment, at least 1, not 0"),
+    ],
+)
+def test_errors_are_sentences(options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        unroll(make("rnn", INPUTS, HIDDEN), jnp.zeros((TIME, 2, INPUTS)), **options)
