@@ -1,7 +1,7 @@
 """Configurations: one Python file each, checked overrides, and the values every task shares.
 
-`get_config(variant=None)` of a config file returns a `ConfigDict`; functions named `sweep_<name>()` yield flat overrides
-such as `{"cell.name": "gru"}`.
+`get_config(variant=None)` of a config file returns a `ConfigDict`; functions named `sweep_<name>()` yield flat
+overrides such as `{"cell.name": "gru"}`.
 """
 
 import importlib.util

@@ -189,9 +189,7 @@ class RunDirectory:
             raise UserError(f"{self.path} is no run directory: it has no config.json")
         trial = read_json(self.path / "config.json")
         if trial.pop("format", None) != FORMAT:
-            raise UserError(
-                f"the run directory {self.path} was written in another version's format; this seqjax reads format {FORMAT}"
-            )
+            raise UserError(f"the run directory {self.path} is of another version: this seqjax reads format {FORMAT}")
         return trial
 
     def status(self) -> dict:

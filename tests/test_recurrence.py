@@ -31,7 +31,7 @@ def example(name, batch=(), time=TIME):
 def weighted(state, ys):
     """A number that every state and every output enters with a weight of its own."""
     leaves = [ys, *jax.tree.leaves(state)]
-    return sum(jnp.sum(leaf * numbers(9, *leaf.shape)) for leaf in leaves)
+    return sum(jnp.sum(leaf * numbers(9, *leaf.shape).astype(leaf.dtype)) for leaf in leaves)
 
 
 def with_gradients(run, jit=True):
@@ -76,7 +76,7 @@ def random_resets(time, batch, seed=0):
 
 
 @every_cell
-@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("batch", [(), (2, 3)])
 def test_equals_the_definition_example_by_example(float64, name, batch):
     cell, xs, state = example(name, batch)
 
@@ -100,8 +100,7 @@ def test_starts_from_the_cells_initial_state(float64, name):
 
 
 @every_cell
-@pytest.mark.parametrize("remat", [None, 3])
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("reverse", "remat"), [(False, None), (True, 3)])
 def test_everything_at_once_equals_a_plain_loop(float64, name, reverse, remat):
     """Resets and lengths from none to all, values and gradients."""
     batch = (5,)
@@ -112,7 +111,7 @@ def test_everything_at_once_equals_a_plain_loop(float64, name, reverse, remat):
     assert_close(fast(cell, xs, state), slow(cell, xs, state), **CLOSE)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@settings(max_examples=10, deadline=None, derandomize=True, database=None)
 @given(
     name=st.sampled_from(sorted(CELLS)),
     time=st.integers(1, 6),
@@ -170,15 +169,15 @@ def test_no_gradient_crosses_a_reset(float64, name):
 
 @every_cell
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("padding", [np.nan, np.inf])
-def test_what_stands_in_the_padding_reaches_nothing(float64, name, padding, reverse):
+def test_what_stands_in_the_padding_reaches_nothing(float64, name, reverse):
     """Neither values nor gradients, not even a NaN: 0 times NaN is NaN, so a gradient needs more than a selection."""
     cell, xs, state = example(name, (3,))
     lengths = jnp.array([0, 4, TIME])
     valid = jnp.arange(TIME)[:, None] < lengths
     run = with_gradients(partial(unroll, lengths=lengths, reverse=reverse))
     clean = run(cell, xs, state)
-    assert_close(run(cell, jnp.where(valid[..., None], xs, padding), state), clean, rtol=0)
+    for padding in np.nan, np.inf:
+        assert_close(run(cell, jnp.where(valid[..., None], xs, padding), state), clean, rtol=0)
     (last, ys), (_, xs_gradient, _) = clean
     assert not ys[~valid].any() and ys[valid].all()
     assert not xs_gradient[~valid].any() and xs_gradient[valid].any(axis=-1).all()
@@ -193,7 +192,7 @@ def test_resets_in_the_padding_leave_the_state_alone(float64, name, reverse):
     lengths = jnp.array([0, 4])
     resets = jnp.arange(TIME)[:, None] >= lengths
     plain = unroll(cell, xs, state, lengths=lengths, reverse=reverse)
-    assert_close(unroll(cell, xs, state, lengths=lengths, resets=resets, reverse=reverse), plain, rtol=0)
+    assert_close(unroll(cell, xs, state, lengths=lengths, resets=resets, reverse=reverse), plain, **CLOSE)
 
 
 @one_and_two_states
@@ -207,29 +206,25 @@ def test_reverse_starts_at_the_last_valid_step(float64, name):
         assert_close(actual, expected, **CLOSE)
 
 
-@one_and_two_states
-@pytest.mark.parametrize("remat", [1, 2, 4, TIME, 100])
-def test_remat_changes_no_number(float64, name, remat):
-    cell, xs, state = example(name, (2,))
-    options = {"resets": jnp.asarray(random_resets(TIME, (2,))), "lengths": jnp.array([5, TIME])}
-    for reverse in False, True:
-        stored = with_gradients(partial(unroll, **options, reverse=reverse))
-        recomputed = with_gradients(partial(unroll, **options, reverse=reverse, remat=remat))
-        assert_close(recomputed(cell, xs, state), stored(cell, xs, state), **CLOSE)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_remat_changes_no_number(float64, reverse):
+    """Segments of one step, of a divisor's and of another length, of the whole sequence and of more than it has."""
+    cell, xs, state = example("lstm", (2,), time=6)
+    options = {"resets": jnp.asarray(random_resets(6, (2,))), "lengths": jnp.array([5, 6]), "reverse": reverse}
+    stored = with_gradients(partial(unroll, **options))(cell, xs, state)
+    for remat in 1, 2, 4, 6, 100:
+        assert_close(with_gradients(partial(unroll, **options, remat=remat))(cell, xs, state), stored, **CLOSE)
 
 
-def test_remat_keeps_every_segments_first_state_only():
-    """The largest thing kept for the backward pass is counted: time x hidden without, time / remat x hidden with."""
-    cell, xs = make("rnn", INPUTS, HIDDEN), jnp.zeros((64, INPUTS))
+def test_remat_stores_a_state_a_segment():
+    """Less memory is what it is for: what the compiled gradient needs beside its arguments and results."""
+    cell, xs, state = example("lstm", (8,), time=400)
 
-    def stored(remat):
-        gradient = jax.grad(lambda cell: unroll(cell, xs, remat=remat)[0].sum())
-        scans = [e for e in jax.make_jaxpr(gradient)(cell).eqns if e.primitive.name == "scan"]
-        return max(v.aval.size for v in scans[0].outvars if v.aval.shape[-1:] == (HIDDEN,))
+    def scratch(remat):
+        gradient = jax.grad(lambda cell, xs: unroll(cell, xs, remat=remat)[0][1].sum())
+        return jax.jit(gradient).lower(cell, xs).compile().memory_analysis().temp_size_in_bytes
 
-    assert stored(None) == 64 * HIDDEN
-    outputs = 64 * HIDDEN  # the outputs themselves are returned in segments
-    assert stored(8) <= outputs
+    assert scratch(20) < 0.6 * scratch(None)
 
 
 @every_cell

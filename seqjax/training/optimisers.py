@@ -57,7 +57,7 @@ def _scale_by_given_rate() -> optax.GradientTransformationExtraArgs:
 
 
 def schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
-    """`step -> factor` on the learning rate. The plateau schedule's factor depends on evaluations: the loop keeps it."""
+    """`step -> factor` on the learning rate. The plateau's factor depends on evaluations: the loop keeps it."""
     s = config.schedule
     if s.name == "exponential":
         unit = steps_per_epoch if s.unit == "epochs" else 1

@@ -31,20 +31,20 @@ from seqjax.training import checkpoints, loop
 NOT_IDENTITY = ("data.source", "data.path", "init_from", "cell.parameters", "train.epochs", "train.checkpoint_seconds")
 
 
-def resolve(config: ConfigDict, corpora: dict[tuple[str, str], Corpus]) -> dict:
+def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     """The trial's record, as a run directory keeps it: everything checked, `cell.hidden` and `train.steps` worked out.
 
-    `corpora` remembers the prepared texts from one trial to the next. Raises UserError for anything that could not
-    run: it is said before the first process starts.
+    `tasks` remembers what was read for one trial for the next ones on the same data. Raises UserError for anything
+    that could not run: it is said before the first process starts.
     """
     config = ConfigDict(config.to_dict())
     make_task = find_task(config.task.name)
     loop.check(config)
-    source = (config.data.source, config.data.path)
-    if source not in corpora:
-        corpora[source] = prepare(config.data.source, config.data.path or None)
-    corpus = corpora[source]
-    task = make_task.from_corpus(config, corpus)
+    same_task = json.dumps([config.task.to_dict(), config.data.to_dict(), config.sample.to_dict()])
+    if same_task not in tasks:
+        corpus = prepare(config.data.source, config.data.path or None)
+        tasks[same_task] = corpus, make_task.from_corpus(config, corpus)
+    corpus, task = tasks[same_task]
     at_least(config, "cell.parameters", 0)
     if config.cell.parameters:
         make_network = task.network_of

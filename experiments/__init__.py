@@ -1,0 +1,1 @@
+"""The commands people type: `python -m experiments.launch`, `.compare`, `.sample`, `.evaluate`, `.export`."""

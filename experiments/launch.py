@@ -1,0 +1,103 @@
+"""Train one trial, or the trials of a sweep.
+
+python -m experiments.launch --config=configs/char_lm.py --config.cell.name=gru
+python -m experiments.launch --config=configs/char_lm.py --sweep=cells --sweep=seeds --workers=2
+"""
+
+import pathlib
+
+from rich.console import Console
+
+from experiments import entry
+from seqjax.errors import UserError
+
+
+def main(arguments: list[str]) -> int:
+    """Launch; returns 1 when a trial failed."""
+    parser = entry.parser("launch", __doc__)
+    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
+    parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="may be given several times")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where run directories go (default: runs)")
+    parser.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one a core, or one a GPU)")
+    parser.add_argument("--rerun", action="store_true", help="train stale trials again")
+    parser.epilog = "--config.KEY=VALUE sets a value of the config, for example --config.cell.name=gru"
+    overrides, rest = _overrides(arguments)
+    options = parser.parse_args(rest)
+    if options.workers is not None and options.workers < 1:
+        raise UserError(f"--workers is {options.workers}; it should be at least 1")
+
+    # Imported here so that a wrong command line is answered at once.
+    from seqjax import allocation
+    from seqjax.config import load_config, override
+    from seqjax.sweeps.expand import expand
+    from seqjax.sweeps.launch import hold, plan
+    from seqjax.sweeps.local import run_all
+    from seqjax.sweeps.progress import Progress
+
+    _plan_on_cpu()
+    config, sweeps = load_config(options.config)
+    for key, value in overrides:
+        override(config, key, value)
+    configs = expand(config, sweeps, options.sweep)
+    runs_directory = pathlib.Path(options.runs)
+    console = Console()
+    with hold(runs_directory):
+        planned = plan(configs, runs_directory, options.rerun)
+        _announce(console, planned)
+        if options.sweep:
+            workers = options.workers or len(allocation.available_gpus() or allocation.available_cores())
+            slots = allocation.divide(min(workers, max(1, len(planned.todo))))
+        else:
+            slots = [allocation.everything(config.task.batch)]
+        with Progress(console, len(planned.todo)) as progress:
+            run_all(planned.todo, slots, progress.watch)
+        failed = [run for run in planned.todo if run.status()["state"] == "failed"]
+        for run in failed:
+            console.print(f"{run.name} failed: {run.status()['why']}", highlight=False, markup=False, soft_wrap=True)
+        if not options.sweep:
+            console.print(f"run directory: {planned.runs[0].path}", highlight=False, markup=False, soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _overrides(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """`--config.KEY=VALUE` and `--config.KEY VALUE` apart from the other arguments."""
+    overrides, rest = [], []
+    remaining = list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
+        if not argument.startswith("--config."):
+            rest.append(argument)
+            continue
+        key, equals, value = argument.removeprefix("--config.").partition("=")
+        if not equals:
+            if not remaining:
+                raise UserError(f"{argument} needs a value: {argument}=VALUE")
+            value = remaining.pop(0)
+        overrides.append((key, value))
+    return overrides, rest
+
+
+def _plan_on_cpu() -> None:
+    """Keep the launcher off the GPU, whose memory belongs to the trials."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _announce(console: Console, planned) -> None:
+    for run in planned.stale:
+        console.print(
+            f"{run.name} is stale: it was trained by other code than today's; --rerun trains it again",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    corpora = {(c["source"], c["sha256"], c["size"]) for c in (run.trial()["corpus"] for run in planned.runs)}
+    for source, sha256, size in sorted(corpora):
+        console.print(f"text: {source}, {size:,} bytes, SHA-256 {sha256[:16]}...", highlight=False)
+    done = len(planned.finished)
+    console.print(f"{len(planned.runs)} trials: {len(planned.todo)} to run, {done} finished before", highlight=False)
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,1 @@
+"""Many trials: expanding sweeps, and running trials as local processes."""

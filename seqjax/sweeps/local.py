@@ -1,0 +1,124 @@
+"""Trials as processes of this machine, so many at a time, each on cores (or a GPU) of its own."""
+
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from seqjax import allocation
+from seqjax.allocation import Allocation
+from seqjax.datasets import cache_directory
+from seqjax.errors import UserError
+from seqjax.results import RunDirectory
+
+GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatch and a checkpoint
+
+
+@dataclasses.dataclass
+class Worker:
+    """A running trial."""
+
+    run: RunDirectory
+    process: subprocess.Popen
+    slot: int
+    started: float
+
+
+def run_all(
+    runs: list[RunDirectory],
+    slots: list[Allocation],
+    watch: Callable[[list[Worker], list[RunDirectory]], None],
+    every: float = 0.5,
+) -> None:
+    """Train all `runs`, at most one in each slot at a time. `watch` is told of the running and the ended ones.
+
+    A trial that fails leaves its reason in its status file and the others go on. On KeyboardInterrupt every trial is
+    asked to save itself and is waited for, and the interrupt goes on to the caller.
+    """
+    waiting, ended = list(runs), []
+    running: list[Worker] = []
+    try:
+        while waiting or running:
+            free = [slot for slot in range(len(slots)) if all(w.slot != slot for w in running)]
+            while waiting and free:
+                running.append(_start(waiting.pop(0), free[0], slots[free.pop(0)]))
+            time.sleep(every if running else 0)
+            for worker in [w for w in running if w.process.poll() is not None]:
+                running.remove(worker)
+                _settle(worker)
+                ended.append(worker.run)
+            watch(running, ended)
+    except BaseException:
+        _stop(running)
+        raise
+
+
+def _start(run: RunDirectory, slot: int, share: Allocation) -> Worker:
+    share = _as_before(run, share)
+    cache = cache_directory() / "compiled"
+    environment = {**os.environ, **share.environment(), "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-m", "seqjax.training", str(run.path), f"--cores={','.join(map(str, share.cores))}"]
+    try:
+        with open(run.log, "ab") as log:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=pathlib.Path(__file__).parents[2],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches the launcher alone, which asks each trial once
+            )
+    except OSError as error:
+        raise UserError(f"a training process cannot be started: {error}") from error
+    return Worker(run, process, slot, time.monotonic())
+
+
+def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
+    """The share a run had when it began, as far as this machine has it: then it goes on to the same bits."""
+    try:
+        before = run.environment()
+    except UserError:
+        before = None
+    if before is None or before["allocation"]["gpu"] or share.gpu:
+        return share
+    cores = allocation.available_cores()
+    wanted = before["allocation"]
+    if wanted["cores"] == len(share.cores):
+        return dataclasses.replace(share, host_devices=wanted["host_devices"])
+    if wanted["cores"] > len(cores):
+        with open(run.log, "a", encoding="utf-8") as log:
+            log.write(f"this run began on {wanted['cores']} cores; on {len(cores)} its last bits may differ\n")
+        return share
+    return Allocation(cores[: wanted["cores"]], wanted["host_devices"])
+
+
+def _settle(worker: Worker) -> None:
+    """A process that ended without a word gets one in its status file."""
+    if worker.run.status()["state"] not in ("queued", "running"):
+        return
+    code = worker.process.returncode
+    if code < 0:
+        why = f"the process was ended by {signal.Signals(-code).name}"
+        if code == -signal.SIGKILL:
+            why += " (out of memory?)"
+    else:
+        why = f"the process ended with code {code}; {worker.run.log} tells more"
+    worker.run.set_status("failed", why)
+
+
+def _stop(running: list[Worker]) -> None:
+    for worker in running:
+        if worker.process.poll() is None:
+            worker.process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for worker in running:
+        try:
+            worker.process.wait(max(0.0, deadline - time.monotonic()))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            worker.process.kill()
+            worker.process.wait()

@@ -1,0 +1,99 @@
+"""What a launch shows while it runs: a live table on a terminal, a line now and then elsewhere."""
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from seqjax.results import RunDirectory
+from seqjax.sweeps.local import Worker
+
+LINE_SECONDS = 10.0
+
+
+class Progress:
+    """`watch(running, ended)` shows where every trial is."""
+
+    def __init__(self, console: Console, total: int):
+        self.console, self.total = console, total
+        self.began = time.monotonic()
+        self.spoke = time.monotonic()
+        self.told: set[str] = set()
+        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._steps: dict[str, int] = {}
+
+    def __enter__(self):
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *error):
+        if self.live:
+            self.live.update(Table(), refresh=True)
+            self.live.stop()
+
+    def watch(self, running: list[Worker], ended: list[RunDirectory]) -> None:
+        for run in ended:
+            if run.name not in self.told:
+                self.told.add(run.name)
+                self.console.print(self._ended(run), highlight=False, markup=False)
+        if self.live:
+            self.live.update(self._table(running, ended), refresh=True)
+        elif time.monotonic() - self.spoke > LINE_SECONDS:
+            self.spoke = time.monotonic()
+            for worker in running:
+                self.console.print("  ".join(self._row(worker)), highlight=False, markup=False, soft_wrap=True)
+
+    def _ended(self, run: RunDirectory) -> str:
+        status = run.status()
+        score = final_score(run)
+        words = [f"[{len(self.told)}/{self.total}]", run.name, status["state"]]
+        if score is not None:
+            words.append(f"{score:.4f} nats")
+        if status["why"]:
+            words.append(f"({status['why']})")
+        return " ".join(words)
+
+    def _table(self, running, ended) -> Table:
+        table = Table(
+            title=f"{len(ended)} of {self.total} trials ended, {_clock(time.monotonic() - self.began)} so far"
+        )
+        for name, side in (
+            ("trial", "left"),
+            ("step", "right"),
+            ("loss", "right"),
+            ("speed", "right"),
+            ("time left", "right"),
+        ):
+            table.add_column(name, justify=side, no_wrap=True)
+        for worker in running:
+            table.add_row(*self._row(worker))
+        return table
+
+    def _row(self, worker: Worker) -> tuple[str, ...]:
+        run = worker.run
+        if run.name not in self._steps:
+            self._steps[run.name] = run.trial()["config"]["train"]["steps"]
+        steps = self._steps[run.name]
+        timing, metrics = run.timing.last(), run.metrics.last()
+        if timing is None or metrics is None:
+            return run.name, f"0/{steps}", "", "compiling", ""
+        speed = timing["steps"] / timing["total"] if timing["total"] else 0.0
+        left = _clock((steps - timing["step"]) / speed) if speed else ""
+        nats = metrics.get("nats")
+        loss = f"{nats:.4f} nats" if nats is not None else ""
+        return run.name, f"{timing['step']}/{steps}", loss, f"{speed:.1f} steps/s", f"{left} left"
+
+
+def final_score(run: RunDirectory) -> float | None:
+    """Nats on the validation text, or the smoothed training loss of a run without one."""
+    records = run.metrics.read()
+    finals = [r["nats"] for r in records if r["kind"] == "final" and r["split"] == "validation"]
+    smoothed = [r["smoothed_nats"] for r in records if r["kind"] == "train"]
+    return (finals or smoothed or [None])[-1]
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
