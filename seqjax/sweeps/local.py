@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -61,13 +60,13 @@ def _start(run: RunDirectory, slot: int, share: Allocation) -> Worker:
     share = _as_before(run, share)
     cache = cache_directory() / "compiled"
     environment = {**os.environ, **share.environment(), "JAX_COMPILATION_CACHE_DIR": str(cache)}
-    command = [sys.executable, "-m", "seqjax.training", str(run.path), f"--cores={','.join(map(str, share.cores))}"]
+    cores = ",".join(map(str, share.cores))
+    command = [sys.executable, "-m", "seqjax.training", str(run.path), f"--cores={cores}"]
     try:
         with open(run.log, "ab") as log:
             process = subprocess.Popen(
                 command,
                 env=environment,
-                cwd=pathlib.Path(__file__).parents[2],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -38,6 +38,9 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     that could not run: it is said before the first process starts.
     """
     config = ConfigDict(config.to_dict())
+    for group, key in ((config.data, "path"), (config, "init_from")):
+        if group[key]:  # so that the run can be gone on with from another directory
+            group[key] = os.path.abspath(group[key])
     make_task = find_task(config.task.name)
     loop.check(config)
     same_task = json.dumps([config.task.to_dict(), config.data.to_dict(), config.sample.to_dict()])

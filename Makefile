@@ -1,0 +1,37 @@
+# Each target sets up what it needs in .venv, the first time and whenever the requirements change.
+PYTHON ?= python3
+BIN := .venv/bin
+# The pinned versions are those tested on Python 3.11; other Pythons use the ranges of setup.py.
+CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
+
+.PHONY: install sweep test lint bench clean
+
+install: .venv/.installed
+sweep: .venv/.installed
+	$(BIN)/python -m experiments.launch --config=configs/char_lm.py --sweep=cells --sweep=seeds --workers=2 --runs=runs/char_lm
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/.installed-dev
+	$(BIN)/python -m benchmarks.overhead
+
+clean:
+	rm -rf .venv build *.egg-info
+
+.venv/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seqjax needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.installed: .venv/.made setup.py constraints.txt
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable .
+	touch $@
+
+.venv/.installed-dev: .venv/.made setup.py constraints.txt
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable '.[dev,tensorboard]'
+	touch $@ .venv/.installed

@@ -1,0 +1,50 @@
+"""Measure a trained run on a split of its own text, or on another text.
+
+python -m experiments.evaluate runs/NAME --split=test
+python -m experiments.evaluate runs/NAME --text=FILE
+"""
+
+import pathlib
+
+from experiments import entry
+from seqjax.errors import UserError
+
+
+def main(arguments: list[str]) -> None:
+    """Print nats, bits and perplexity per symbol."""
+    parser = entry.parser("evaluate", __doc__)
+    parser.add_argument("run", help="a run directory")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--split", default="validation", help="train, validation (the default) or test")
+    which.add_argument("--text", metavar="FILE", help="a text of your own, of symbols the run knows")
+    options = parser.parse_args(arguments)
+
+    from seqjax.errors import did_you_mean
+    from seqjax.loading import load
+    from seqjax.results import RunDirectory
+    from seqjax.tasks.char_lm import SPLITS
+    from seqjax.training.trial import open_task
+
+    loaded = load(options.run)
+    if options.text:
+        try:
+            raw = pathlib.Path(options.text).read_bytes()
+        except OSError as error:
+            raise UserError(f"the text {options.text!r} cannot be read: {error.strerror}") from error
+        name, symbols = options.text, loaded.vocabulary.encode(raw, f"the text {options.text!r}")
+    else:
+        if options.split not in SPLITS:
+            raise UserError(f"unknown split {options.split!r}; {did_you_mean(options.split, SPLITS)}")
+        name = options.split
+        symbols = open_task(RunDirectory(options.run).trial())[1].splits[name]
+        if not len(symbols):
+            raise UserError(f"this run has no {name} split: its config's fraction is 0")
+    scores = loaded.task.score(loaded.model, symbols)
+    print(
+        f"{name}: {scores['nats']:.4f} nats, {scores['bits']:.4f} bits, perplexity {scores['perplexity']:.3f} "
+        f"per symbol, over {len(symbols) - 1:,} symbols"
+    )
+
+
+if __name__ == "__main__":
+    entry.run(main)
