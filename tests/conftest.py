@@ -13,8 +13,8 @@ jaxtyping.install_import_hook(
     ["seqjax.cells", "seqjax.initialisers", "seqjax.models", "seqjax.recurrence"], "beartype.beartype"
 )
 
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture
@@ -22,6 +22,14 @@ def float64():
     """Run the test with 64-bit numbers."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compile with few optimisations: for modules of many small programs that each run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

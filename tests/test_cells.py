@@ -41,12 +41,11 @@ def test_call_is_project_then_step(name, inputs):
 
 
 @every_cell
-@every_width
-def test_project_maps_over_any_leading_axes(float64, name, inputs):
-    cell = make(name, inputs, HIDDEN)
-    xs = jnp.asarray(numbers(0, 5, 2, inputs))
-    one_by_one = jnp.stack([jnp.stack([cell.project(x) for x in row]) for row in xs])
-    assert_close(cell.project(xs), one_by_one, rtol=1e-13, atol=1e-14)
+def test_project_maps_over_any_leading_axes(float64, name):
+    cell, xs = make(name), numbers(0, 5, 2, 3)
+    project = jax.jit(cell.project)
+    one_by_one = np.stack([np.stack([project(x) for x in row]) for row in xs])
+    assert_close(np.asarray(project(xs)), one_by_one, rtol=1e-13, atol=1e-14)
 
 
 @every_cell
@@ -61,10 +60,9 @@ def test_batches_of_any_shape_through_vmap(float64, name):
 
 
 @every_cell
-@every_width
-def test_gradients_equal_finite_differences(float64, name, inputs):
-    cell = make(name, inputs, HIDDEN)
-    arguments = cell, random_state(cell), jnp.asarray(numbers(2, inputs))
+def test_gradients_equal_finite_differences(float64, name):
+    cell = make(name)
+    arguments = cell, random_state(cell), jnp.asarray(numbers(2, 3))
     check_grads(jax.jit(lambda cell, state, x: cell(state, x)), arguments, order=1, atol=1e-7, rtol=1e-7)
 
 
@@ -91,16 +89,15 @@ def test_is_an_immutable_pytree(float64, name):
     before = jax.tree.map(np.array, cell)
     state, xs = random_state(cell), jnp.asarray(numbers(0, 6, 3))
 
-    @jax.jit
     def loss(cell):
         return jax.lax.scan(cell, state, xs)[1].sum()
 
-    gradient = jax.grad(loss)(cell)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(cell)
     assert type(gradient) is type(cell)
     assert jax.tree.structure(gradient) == jax.tree.structure(cell)
     assert all(leaf.any() for leaf in jax.tree.leaves(gradient)), "a parameter has no influence"
     cells = jax.tree.map(lambda *leaves: jnp.stack(leaves), cell, jax.tree.map(lambda leaf: 2 * leaf, cell))
-    np.testing.assert_allclose(jax.vmap(loss)(cells)[0], loss(cell), rtol=1e-12)
+    np.testing.assert_allclose(jax.jit(jax.vmap(loss))(cells)[0], value, rtol=1e-12)
     assert_close(cell, before, rtol=0)
 
 
@@ -174,9 +171,7 @@ def test_forget_bias_is_where_the_forget_gates_bias_starts():
 
 
 def test_irnn_starts_as_the_identity():
-    cell = CELLS["rnn"](
-        HIDDEN, HIDDEN, rngs=nnx.Rngs(0), recurrent_init=initialiser("identity"), activation="relu"
-    )
+    cell = CELLS["rnn"](HIDDEN, HIDDEN, rngs=nnx.Rngs(0), recurrent_init=initialiser("identity"), activation="relu")
     np.testing.assert_array_equal(cell.u[...], np.eye(HIDDEN))
     x = jnp.zeros(HIDDEN)
     h = jnp.arange(float(HIDDEN))

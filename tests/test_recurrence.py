@@ -14,6 +14,8 @@ from seqjax.cells import CELLS
 from seqjax.errors import UserError
 from seqjax.recurrence import initial_state, unroll
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 INPUTS, HIDDEN, TIME = 3, 4, 7
 CLOSE = {"rtol": 1e-11, "atol": 1e-13}
 
@@ -75,8 +77,7 @@ def random_resets(time, batch, seed=0):
     return np.random.default_rng(seed).random((time, *batch)) < 0.3
 
 
-@every_cell
-@pytest.mark.parametrize("batch", [(), (2, 3)])
+@pytest.mark.parametrize(("name", "batch"), [*((name, (2, 3)) for name in CELLS), ("gru", (3,)), ("lstm", ())])
 def test_equals_the_definition_example_by_example(float64, name, batch):
     cell, xs, state = example(name, batch)
 
@@ -99,19 +100,19 @@ def test_starts_from_the_cells_initial_state(float64, name):
     assert_close(initial_state(cell), cell.initial_state(), rtol=0)
 
 
-@every_cell
-@pytest.mark.parametrize(("reverse", "remat"), [(False, None), (True, 3)])
+@pytest.mark.parametrize(
+    ("name", "reverse", "remat"), [*((name, True, 3) for name in CELLS), ("gru", False, None), ("lstm", False, None)]
+)
 def test_everything_at_once_equals_a_plain_loop(float64, name, reverse, remat):
     """Resets and lengths from none to all, values and gradients."""
-    batch = (5,)
-    cell, xs, state = example(name, batch)
-    options = {"resets": random_resets(TIME, batch), "lengths": np.array([0, 1, 4, TIME - 1, TIME])}
+    cell, xs, state = example(name, (3,), time=5)
+    options = {"resets": random_resets(5, (3,), seed=1), "lengths": np.array([0, 3, 5])}
     fast = with_gradients(partial(unroll, **jax.tree.map(jnp.asarray, options), reverse=reverse, remat=remat))
     slow = with_gradients(partial(plain_loop, **options, reverse=reverse), jit=False)
     assert_close(fast(cell, xs, state), slow(cell, xs, state), **CLOSE)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True, database=None)
+@settings(max_examples=8, deadline=None, derandomize=True, database=None)
 @given(
     name=st.sampled_from(sorted(CELLS)),
     time=st.integers(1, 6),
@@ -144,17 +145,15 @@ def test_reverse_is_the_run_over_the_reversed_sequence(float64, name):
 @one_and_two_states
 @pytest.mark.parametrize("reverse", [False, True])
 def test_pieces_between_resets_are_run_by_themselves(float64, name, reverse):
-    cell, xs, state = example(name, (2,))
-    begins = [4, 3, 0] if reverse else [0, 3, 5]  # the first symbols processed; under reverse a piece's last
-    resets = jnp.zeros((TIME, 2), bool).at[jnp.array(begins[1:])].set(True)
-    pieces = [slice(5, 7), slice(4, 5), slice(1, 4), slice(0, 1)] if reverse else [slice(0, 3), slice(3, 5), slice(5, 7)]
-    if reverse:
-        resets = resets.at[4].set(True)
-    outputs = {}
-    for number, piece in enumerate(pieces):
-        last, outputs[piece.start] = unroll(cell, xs[piece], None if number else state, reverse=reverse)
-    ys = jnp.concatenate([outputs[start] for start in sorted(outputs)])
-    assert_close(unroll(cell, xs, state, resets=resets, reverse=reverse), (last, ys), **CLOSE)
+    cell, xs, state = example(name, (2,), time=6)
+    first_processed = [3, 1] if reverse else [2, 4]
+    resets = jnp.zeros((6, 2), bool).at[jnp.array(first_processed)].set(True)
+    outputs, last = {}, state
+    for start in (4, 2, 0) if reverse else (0, 2, 4):
+        last, outputs[start] = unroll(cell, xs[start : start + 2], last, reverse=reverse)
+        final, last = last, initial_state(cell, (2,))
+    ys = jnp.concatenate([outputs[start] for start in (0, 2, 4)])
+    assert_close(unroll(cell, xs, state, resets=resets, reverse=reverse), (final, ys), **CLOSE)
 
 
 @one_and_two_states
@@ -167,8 +166,9 @@ def test_no_gradient_crosses_a_reset(float64, name):
     assert not any(leaf.any() for leaf in jax.tree.leaves(state_gradient))
 
 
-@every_cell
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("name", "reverse"), [*((name, False) for name in CELLS), *((name, True) for name in ["gru", "lstm"])]
+)
 def test_what_stands_in_the_padding_reaches_nothing(float64, name, reverse):
     """Neither values nor gradients, not even a NaN: 0 times NaN is NaN, so a gradient needs more than a selection."""
     cell, xs, state = example(name, (3,))
@@ -208,17 +208,17 @@ def test_reverse_starts_at_the_last_valid_step(float64, name):
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_remat_changes_no_number(float64, reverse):
-    """Segments of one step, of a divisor's and of another length, of the whole sequence and of more than it has."""
+    """Segments of one step, of a divisor's and of another length, and of the whole sequence."""
     cell, xs, state = example("lstm", (2,), time=6)
     options = {"resets": jnp.asarray(random_resets(6, (2,))), "lengths": jnp.array([5, 6]), "reverse": reverse}
     stored = with_gradients(partial(unroll, **options))(cell, xs, state)
-    for remat in 1, 2, 4, 6, 100:
+    for remat in 1, 3, 4, 6:
         assert_close(with_gradients(partial(unroll, **options, remat=remat))(cell, xs, state), stored, **CLOSE)
 
 
 def test_remat_stores_a_state_a_segment():
     """Less memory is what it is for: what the compiled gradient needs beside its arguments and results."""
-    cell, xs, state = example("lstm", (8,), time=400)
+    cell, xs, _ = example("lstm", (8,), time=400)
 
     def scratch(remat):
         gradient = jax.grad(lambda cell, xs: unroll(cell, xs, remat=remat)[0][1].sum())
@@ -229,10 +229,10 @@ def test_remat_stores_a_state_a_segment():
 
 @every_cell
 def test_chunks_with_the_state_carried_equal_one_long_run(float64, name):
-    cell, xs, state = example(name, (2,))
+    cell, xs, state = example(name, (2,), time=6)
     long_state, long_ys = unroll(cell, xs, state)
     chunks = []
-    for chunk in xs[:3], xs[3:5], xs[5:]:
+    for chunk in xs[:2], xs[2:4], xs[4:]:
         state, ys = unroll(cell, chunk, state)
         chunks.append(ys)
     assert_close((state, jnp.concatenate(chunks)), (long_state, long_ys), **CLOSE)

@@ -37,7 +37,7 @@ class Embedding(nnx.Module):
         self.table = nnx.Param(jax.random.normal(rngs.params(), (vocab, width)) / jnp.sqrt(width))
 
     def __call__(self, symbols: Int[Array, "*shape"]) -> Float[Array, "*shape width"]:
-        return self.table[...][symbols]
+        return jnp.asarray(self.table[...])[symbols]
 
 
 class Readout(nnx.Module):

@@ -1,7 +1,6 @@
 """A network's parameters as a flat dictionary: the form in which they are trained, saved and exported."""
 
 import jax
-from jaxtyping import Array
 
 from seqjax.errors import UserError
 
@@ -10,12 +9,12 @@ def _name(path) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")
 
 
-def flatten(model) -> dict[str, Array]:
-    """`{"stack.layers.0.u": array, ...}` in the order of the names."""
+def flatten(model) -> dict:
+    """`{"stack.layers.0.u": array, ...}` in the order of the names; shapes in place of arrays for an abstract network."""
     return dict(sorted((_name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(model)))
 
 
-def unflatten(template, parameters: dict[str, Array]):
+def unflatten(template, parameters: dict):
     """The network of `template`'s structure that holds `parameters`.
 
     Raises UserError when a parameter is missing, left over, or of another shape.

@@ -119,6 +119,10 @@ class Loop:
     def train(self, stop_requested: Callable[[], bool] = lambda: False) -> str:
         """Train until the end; returns the run's new state. The reason, where there is one, is in its status file."""
         self.run.set_status("running")
+        if not self._over():
+            began = time.perf_counter()
+            self.trainer.compile(self.state)
+            logging.info("the training step compiled in %.1f s", time.perf_counter() - began)
         with self.run.metrics.appending() as self.metrics, self.run.timing.appending() as self.timing:
             self._saved_at = time.monotonic()
             while not self._over():

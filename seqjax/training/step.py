@@ -99,7 +99,15 @@ class Trainer:
 
     def run(self, state: TrainState, stop: int) -> tuple[TrainState, dict[str, Array]]:
         """One dispatch; the state given is used up."""
-        return self._run(state, self.data, self.numbers, self.dropout, jax.random.fold_in(self.key, 1), stop)
+        return self._run(*self._arguments(state, stop))
+
+    def compile(self, state: TrainState) -> None:
+        """Do the compiling of the first dispatch now, so that it is not counted as training."""
+        self._run = self._run.lower(*self._arguments(state, 0)).compile()
+
+    def _arguments(self, state, stop: int):
+        key = jax.random.fold_in(self.key, 1)
+        return state, self.data, self.numbers, self.dropout, key, jnp.asarray(stop, jnp.int32)
 
     @functools.cached_property
     def _run(self):
