@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     # Imported here so that a wrong command line is answered at once.
     from seqjax import allocation
     from seqjax.config import load_config, override
+    from seqjax.report import write_report
     from seqjax.sweeps.expand import expand
     from seqjax.sweeps.launch import hold, plan
     from seqjax.sweeps.local import run_all
@@ -54,7 +55,10 @@ def main(arguments: list[str]) -> int:
         failed = [run for run in planned.todo if run.status()["state"] == "failed"]
         for run in failed:
             console.print(f"{run.name} failed: {run.status()['why']}", highlight=False, markup=False, soft_wrap=True)
-        if not options.sweep:
+        if options.sweep:
+            report = write_report([runs_directory], console=console)
+            console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
+        else:
             console.print(f"run directory: {planned.runs[0].path}", highlight=False, markup=False, soft_wrap=True)
     return 1 if failed else 0
 

@@ -10,7 +10,7 @@ def _name(path) -> str:
 
 
 def flatten(model) -> dict:
-    """`{"stack.layers.0.u": array, ...}` in the order of the names; shapes in place of arrays for an abstract network."""
+    """`{"stack.layers.0.u": array, ...}`, sorted by name; an abstract network gives shapes in place of arrays."""
     return dict(sorted((_name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(model)))
 
 
