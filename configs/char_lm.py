@@ -79,7 +79,8 @@ def tiny_shakespeare(config: ConfigDict) -> None:
     config.optimiser.learning_rate = 0.004
     config.schedule.name = "cosine"
     config.schedule.final = 0.02
-    config.train.steps = 10000
+    config.model.dropout = 0.1
+    config.train.steps = 15000
     config.train.eval_every = 250
     config.sample.prompt = "\n"
 
