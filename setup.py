@@ -8,7 +8,7 @@ setup(
     description="Recurrent sequence modelling in JAX and Flax: cells, training, sweeps and reports.",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["seqjax", "seqjax.*", "experiments", "configs"]),
+    packages=find_packages(include=["seqjax", "seqjax.*", "experiments"]),
     package_data={"seqjax": ["report/*.css"]},
     install_requires=[
         "absl-py>=2.1",

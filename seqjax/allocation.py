@@ -32,7 +32,7 @@ class Allocation:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             # XLA prints kilobytes about tuning flags whenever it loads a cached program; errors come as exceptions.
-            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         if self.gpu:
             # Trials beside each other on one GPU could not share it if the first took nearly all of its memory.

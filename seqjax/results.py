@@ -160,6 +160,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.samples_folder = self.path / "samples"
         self.log = self.path / "log.txt"
+        self._lock_file = self.path / ".lock"
 
     @property
     def name(self) -> str:
@@ -193,11 +194,16 @@ class RunDirectory:
         return trial
 
     def status(self) -> dict:
-        """`{"state": one of STATUSES, "why": sentence or ""}`; a missing or damaged file counts as interrupted."""
+        """`{"state": one of STATUSES, "why": sentence or ""}`; a missing or damaged file counts as interrupted, and so
+        does a run whose process ended without a word.
+        """
         try:
-            return read_json(self.path / "status.json")
+            status = read_json(self.path / "status.json")
         except UserError as error:
             return {"state": "interrupted", "why": str(error)}
+        if status["state"] == "running" and not is_locked(self._lock_file):
+            return {"state": "interrupted", "why": "its process is gone"}
+        return status
 
     def set_status(self, state: str, why: str = "") -> None:
         if state not in STATUSES:
@@ -228,7 +234,7 @@ class RunDirectory:
 
     def lock(self) -> contextlib.AbstractContextManager:
         """Hold the directory for this process alone."""
-        return locked(self.path / ".lock", f"another process is training the run {self.path}")
+        return locked(self._lock_file, f"another process is training the run {self.path}")
 
 
 @contextlib.contextmanager
@@ -247,13 +253,25 @@ def locked(path: pathlib.Path, sentence: str) -> Iterator[None]:
         yield
 
 
+def is_locked(path: pathlib.Path) -> bool:
+    """Whether a living process holds the lock."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def find_runs(paths) -> list[RunDirectory]:
     """The run directories that `paths` are or hold. Raises UserError for a path with none."""
     found = []
     for path in map(pathlib.Path, paths):
         if not path.is_dir():
             raise UserError(f"there is no runs directory {str(path)!r}")
-        inside = [path] if (path / "config.json").exists() else sorted(p.parent for p in path.glob("*/config.json"))
+        inside = [path] if (path / "config.json").exists() else sorted(p.parent for p in path.glob("[!.]*/config.json"))
         if not inside:
             raise UserError(f"{str(path)!r} holds no runs")
         found += [RunDirectory(p) for p in inside]

@@ -98,7 +98,7 @@ def loss_by_time(board: Board) -> Figure | None:
         seconds = np.array([at[step] for step in steps[known]])
         curves.append((seconds, nats[known], spread[known]) if known.any() else None)
     return _curves(
-        board, curves, "Loss against training time", "seconds, compilation included", f"{board.measure} nats per symbol"
+        board, curves, "Loss against training time", "seconds of training", f"{board.measure} nats per symbol"
     )
 
 

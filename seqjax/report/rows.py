@@ -52,7 +52,7 @@ class Run:
     smoothed: float | None
     """Training nats at the end, an exponential mean over steps."""
     seconds: Curve
-    """Of training since the start, compilation included."""
+    """Of training since the start, without compilation."""
     ms_per_step: float | None
     best_step: int | None
     steps: int
@@ -261,8 +261,8 @@ def _best_step(records: list[dict]) -> int | None:
 
 
 def _ms_per_step(timing: list[dict]) -> float | None:
-    """The median over dispatches, without the first: it holds compilation."""
-    times = [1000 * line["total"] / line["steps"] for line in timing[1:] if line["steps"]]
+    """The median over dispatches, evaluation not counted."""
+    times = [1000 * line["dispatch"] / line["steps"] for line in timing if line["steps"]]
     return statistics.median(times) if times else None
 
 

@@ -98,9 +98,9 @@ def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
 
 def _settle(worker: Worker) -> None:
     """A process that ended without a word gets one in its status file."""
-    if worker.run.status()["state"] not in ("queued", "running"):
-        return
     code = worker.process.returncode
+    if code >= 0 and worker.run.status()["state"] != "queued":
+        return
     if code < 0:
         why = f"the process was ended by {signal.Signals(-code).name}"
         if code == -signal.SIGKILL:

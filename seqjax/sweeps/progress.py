@@ -22,6 +22,7 @@ class Progress:
         self.told: set[str] = set()
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._steps: dict[str, int] = {}
+        self._first_seen: dict[str, tuple[int, float]] = {}
 
     def __enter__(self):
         if self.live:
@@ -79,11 +80,17 @@ class Progress:
         timing, metrics = run.timing.last(), run.metrics.last()
         if timing is None or metrics is None:
             return run.name, f"0/{steps}", "", "compiling", ""
-        speed = timing["steps"] / timing["total"] if timing["total"] else 0.0
+        speed = self._speed(run.name, timing)
         left = _clock((steps - timing["step"]) / speed) if speed else ""
         nats = metrics.get("nats")
         loss = f"{nats:.4f} nats" if nats is not None else ""
         return run.name, f"{timing['step']}/{steps}", loss, f"{speed:.1f} steps/s", f"{left} left"
+
+    def _speed(self, name: str, timing: dict) -> float:
+        """Steps a second since the trial was first seen, evaluation and saving included."""
+        now = time.monotonic()
+        step, seen = self._first_seen.setdefault(name, (timing["step"] - timing["steps"], now - timing["total"]))
+        return (timing["step"] - step) / (now - seen) if now > seen else 0.0
 
 
 def final_score(run: RunDirectory) -> float | None:
