@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
     parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="may be given several times")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where run directories go (default: runs)")
-    parser.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: one a core, or one a GPU)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="trials of a sweep at a time (default: one a core or GPU)"
+    )
     parser.add_argument("--rerun", action="store_true", help="train stale trials again")
     parser.epilog = "--config.KEY=VALUE sets a value of the config, for example --config.cell.name=gru"
     overrides, rest = _overrides(arguments)

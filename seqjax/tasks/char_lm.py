@@ -212,12 +212,13 @@ def _windows(symbols, chunk: int, windows_per_call: int = 64):
     ends = np.minimum(begins + part, predictions)
     windows = math.ceil((part + WARM_UP) / chunk)
     calls = math.ceil(windows / windows_per_call)
-    per_call = math.ceil(windows / calls)
-    steps = np.arange(calls * per_call * chunk).reshape(calls, per_call, chunk, 1)
-    places = begins - WARM_UP + steps
-    inside = places.clip(0, predictions - 1)
-    counted = (places >= begins) & (places < ends)
-    yield from zip(symbols[inside], symbols[inside + 1], counted, places == 0, strict=True)
+    per_call = math.ceil(windows / calls)  # the same for all, so that one program does them all
+    for first in range(0, calls * per_call * chunk, per_call * chunk):
+        steps = first + np.arange(per_call * chunk).reshape(per_call, chunk, 1)
+        places = begins - WARM_UP + steps
+        inside = places.clip(0, predictions - 1)
+        counted = (places >= begins) & (places < ends)
+        yield symbols[inside], symbols[inside + 1], counted, places == 0
 
 
 @jax.jit
