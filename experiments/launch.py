@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="may be given several times")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where run directories go (default: runs)")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="trials of a sweep at a time (default: one a core or GPU)"
+        "--workers", type=int, metavar="N", help="trials at a time in a sweep (default: all cores)"
     )
     parser.add_argument("--rerun", action="store_true", help="train stale trials again")
     parser.epilog = "--config.KEY=VALUE sets a value of the config, for example --config.cell.name=gru"
