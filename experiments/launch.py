@@ -18,9 +18,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
     parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="may be given several times")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where run directories go (default: runs)")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="trials at a time in a sweep (default: all cores)"
-    )
+    parser.add_argument("--workers", type=int, metavar="N", help="trials at a time in a sweep (default: all cores)")
     parser.add_argument("--rerun", action="store_true", help="train stale trials again")
     parser.epilog = "--config.KEY=VALUE sets a value of the config, for example --config.cell.name=gru"
     overrides, rest = _overrides(arguments)
@@ -76,7 +74,7 @@ def _overrides(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
             continue
         key, equals, value = argument.removeprefix("--config.").partition("=")
         if not equals:
-            if not remaining:
+            if not remaining or remaining[0].startswith("--"):
                 raise UserError(f"{argument} needs a value: {argument}=VALUE")
             value = remaining.pop(0)
         overrides.append((key, value))

@@ -10,8 +10,9 @@ All take inputs either as vectors (`embed=None`) or as symbols, through one of t
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Integer, PyTree
 
 from seqjax.errors import UserError
 from seqjax.initialisers import initialiser
@@ -25,7 +26,7 @@ class OneHot(nnx.Module):
         self.vocab = vocab
         self.width = vocab
 
-    def __call__(self, symbols: Int[Array, "*shape"]) -> Float[Array, "*shape vocab"]:
+    def __call__(self, symbols: Integer[Array | np.ndarray, "*shape"]) -> Float[Array, "*shape vocab"]:
         return jax.nn.one_hot(symbols, self.vocab)
 
 
@@ -36,7 +37,7 @@ class Embedding(nnx.Module):
         self.width = width
         self.table = nnx.Param(jax.random.normal(rngs.params(), (vocab, width)) / jnp.sqrt(width))
 
-    def __call__(self, symbols: Int[Array, "*shape"]) -> Float[Array, "*shape width"]:
+    def __call__(self, symbols: Integer[Array | np.ndarray, "*shape"]) -> Float[Array, "*shape width"]:
         return jnp.asarray(self.table[...])[symbols]
 
 
@@ -80,7 +81,7 @@ class ManyToMany(nnx.Module):
 
     def __call__(
         self,
-        xs: Int[Array, "time *batch"] | Float[Array, "time *batch inputs"],
+        xs: Integer[Array | np.ndarray, "time *batch"] | Float[Array, "time *batch inputs"],
         state: PyTree | None = None,
         *,
         dropout_rate=None,
@@ -111,9 +112,9 @@ class ManyToOne(nnx.Module):
 
     def __call__(
         self,
-        xs: Int[Array, "time *batch"] | Float[Array, "time *batch inputs"],
+        xs: Integer[Array | np.ndarray, "time *batch"] | Float[Array, "time *batch inputs"],
         *,
-        lengths: Int[Array, "*batch"] | None = None,
+        lengths: Integer[Array, "*batch"] | None = None,
         dropout_rate=None,
         keys=None,
         **options,
@@ -136,7 +137,9 @@ class OneToOne(nnx.Module):
         self.stack = stack
         self.readout = readout
 
-    def __call__(self, x: Int[Array, "*batch"] | Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+    def __call__(
+        self, x: Integer[Array | np.ndarray, "*batch"] | Float[Array, "*batch inputs"]
+    ) -> Float[Array, "*batch outputs"]:
         """The output for one input."""
         if self.embed is not None:
             x = self.embed(x)
