@@ -4,11 +4,16 @@ The main job, six cells twice on Python's own standard library, one layer each:
 
     python -m experiments.launch --config=configs/char_lm.py --sweep=cells --sweep=seeds --workers=2
 
+It takes three minutes on two cores. At one rate and after little more than one pass, the MUTs and the GRU are ahead of
+the LSTM, which is slower to start: validation nats 1.62 (mut2), 1.64 (mut1), 1.72 (mut3), 1.73 (gru), 1.95 (lstm),
+1.98 (rnn), with deviations over two seeds of 0.003 to 0.025.
+
 Variants (`--config=configs/char_lm.py:NAME`):
 
 - `default`: Python source.
 - `tiny_shakespeare`: LSTM, 2 layers of 128, on 1.1 MB of Shakespeare, split 90/10. nanoGPT's small CPU setting
-  reaches 1.88 nats per character in about three minutes.
+  reaches 1.88 nats per character in about three minutes; this was at 1.87 after 36 seconds of training, at 1.54 after
+  274, and best, 1.518, after 807, on two cores.
 - `text`: any file, in any encoding: add `--config.data.path=FILE`.
 - `char_rnn`: the defaults of Karpathy's char-rnn: LSTM, 2 x 128, RMSProp, split 95/5.
 - `min_char_rnn`: Karpathy's 112-line program step by step: one lane, 25 symbols a chunk, summed loss, Adagrad,
