@@ -13,7 +13,7 @@ from seqjax.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
-    """Launch; returns 1 when a trial failed."""
+    """Launch; returns 1 when a trial did not finish."""
     parser = entry.parser("launch", __doc__)
     parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
     parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="may be given several times")
@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     from seqjax import allocation
     from seqjax.config import load_config, override
     from seqjax.report import write_report
+    from seqjax.results import FINISHED
     from seqjax.sweeps.expand import expand
     from seqjax.sweeps.launch import hold, plan
     from seqjax.sweeps.local import run_all
@@ -52,15 +53,17 @@ def main(arguments: list[str]) -> int:
             slots = [allocation.everything(config.task.batch)]
         with Progress(console, len(planned.todo)) as progress:
             run_all(planned.todo, slots, progress.watch)
-        failed = [run for run in planned.todo if run.status()["state"] == "failed"]
-        for run in failed:
-            console.print(f"{run.name} failed: {run.status()['why']}", highlight=False, markup=False, soft_wrap=True)
+        unfinished = [run for run in planned.todo if run.status()["state"] not in FINISHED]
+        for run in unfinished:
+            status = run.status()
+            told = f"{run.name} {status['state']}: {status['why']}"
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
         if options.sweep:
             report = write_report([runs_directory], console=console)
             console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
         else:
             console.print(f"run directory: {planned.runs[0].path}", highlight=False, markup=False, soft_wrap=True)
-    return 1 if failed else 0
+    return 1 if unfinished else 0
 
 
 def _overrides(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]]:

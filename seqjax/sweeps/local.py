@@ -1,6 +1,7 @@
 """Trials as processes of this machine, so many at a time, each on cores (or a GPU) of its own."""
 
 import dataclasses
+import logging
 import os
 import signal
 import subprocess
@@ -98,8 +99,8 @@ def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
 
 def _settle(worker: Worker) -> None:
     """A process that ended without a word gets one in its status file."""
-    code = worker.process.returncode
-    if code >= 0 and worker.run.status()["state"] != "queued":
+    code, state = worker.process.returncode, worker.run.status()["state"]
+    if state in {0: ("done", "diverged"), 2: ("failed",), 3: ("interrupted",)}.get(code, ()):
         return
     if code < 0:
         why = f"the process was ended by {signal.Signals(-code).name}"
@@ -107,7 +108,10 @@ def _settle(worker: Worker) -> None:
             why += " (out of memory?)"
     else:
         why = f"the process ended with code {code}; {worker.run.log} tells more"
-    worker.run.set_status("failed", why)
+    try:
+        worker.run.set_status("failed", why)
+    except UserError as error:  # a full disk, say: the other trials go on
+        logging.warning("%s failed: %s, and %s", worker.run.name, why, error)
 
 
 def _stop(running: list[Worker]) -> None:
