@@ -192,8 +192,15 @@ def test_training_loss_is_never_ranked_among_validation_losses(tmp_path):
 @pytest.mark.parametrize("state", ["queued", "running", "interrupted", "diverged", "failed"])
 def test_only_runs_that_are_done_count(tmp_path, state):
     cells_and_seeds(tmp_path)
-    make_run(tmp_path, {"cell.name": "gru", "seed": 2}, final=0.1, state=state, why="the reason is this")
-    make_run(tmp_path, {"cell.name": "rnn"}, state=state, evaluations=0)
+    runs = [
+        make_run(tmp_path, {"cell.name": "gru", "seed": 2}, final=0.1, state=state, why="the reason is this"),
+        make_run(tmp_path, {"cell.name": "rnn"}, state=state, evaluations=0),
+    ]
+    with runs[0].lock(), runs[1].lock():  # a run whose process is gone does not count as running
+        assert_not_counted(tmp_path, state)
+
+
+def assert_not_counted(tmp_path, state):
     (board,) = compare([tmp_path]).boards
     assert [group.label for group in board.groups] == ["gru", "lstm", "rnn"]
     assert board.groups[0].mean == pytest.approx(1.725)
