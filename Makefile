@@ -4,6 +4,9 @@ BIN := .venv/bin
 # The pinned versions are those tested on Python 3.11; other Pythons use the ranges of setup.py.
 CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 11) else "")')
 
+# By a path file: setuptools' other way loses to a folder named seqjax, the clone itself, in the directory of a script.
+EDITABLE = --config-settings editable_mode=compat --editable
+
 .PHONY: install sweep test lint bench clean
 
 install: .venv/.installed
@@ -29,9 +32,9 @@ clean:
 	touch $@
 
 .venv/.installed: .venv/.made setup.py constraints.txt
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable .
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) $(EDITABLE) .
 	touch $@
 
 .venv/.installed-dev: .venv/.made setup.py constraints.txt
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable '.[dev,tensorboard]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) $(EDITABLE) '.[dev,tensorboard]'
 	touch $@ .venv/.installed

@@ -3,11 +3,12 @@
     python -m benchmarks.overhead [--steps=400] [--rounds=3]
 
 Both train the default config on the same device, in turn, several times in one process; the best times are compared.
-The loop writes its metrics, timing and samples, keeps the best parameters at every evaluation and saves a checkpoint at
-the end; computing the validation loss and the sample's text is left out of both.
+The loop writes its metrics, timing and samples, keeps the best parameters at every evaluation and saves a checkpoint
+every three seconds and at the end; computing the validation loss and the sample's text is left out of both.
 """
 
 import argparse
+import itertools
 import logging
 import pathlib
 import tempfile
@@ -55,8 +56,10 @@ def main() -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
     config, _ = load_config("configs/char_lm.py")
     config.train.steps, config.train.eval_every = options.steps, 100
+    config.train.checkpoint_seconds = 3.0  # twenty times as often as by default
     task = CharLM.from_corpus(config, prepare(config.data.source))
-    task.evaluate = lambda network, split, mesh: {"nats": 1.0, "bits": 1.0, "perplexity": 1.0}
+    scores = itertools.count(0, -1)  # always better than before, so that the best parameters are kept anew
+    task.evaluate = lambda network, split, mesh: {"nats": float(next(scores)), "bits": 1.0, "perplexity": 1.0}
     task.sample = lambda network, seed: "x" * config.sample.length
     alone, loop = [], []
     with tempfile.TemporaryDirectory() as folder:

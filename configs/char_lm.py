@@ -100,8 +100,13 @@ def char_rnn(config: ConfigDict) -> None:
     config.data.validation = 0.05
     config.data.test = 0.0
     config.cell.layers = 2
+    config.init.kernel = "uniform"
+    config.init.kernel_scale = 0.08
+    config.init.recurrent = "uniform"
+    config.init.recurrent_scale = 0.08
     config.task.batch = 50
     config.task.chunk = 50
+    config.task.reduction = "sum"  # over the chunk, as its gradient is when it is clipped
     config.optimiser.name = "rmsprop"
     config.optimiser.learning_rate = 0.002
     config.optimiser.decay = 0.95
@@ -109,7 +114,7 @@ def char_rnn(config: ConfigDict) -> None:
     config.clip.value = 5.0
     config.schedule.name = "exponential"
     config.schedule.unit = "epochs"
-    config.schedule.begin = 10
+    config.schedule.begin = 9  # the eleventh epoch is the first with a lower rate
     config.schedule.every = 1
     config.schedule.decay = 0.97
     config.train.epochs = 50

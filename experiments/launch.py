@@ -46,6 +46,8 @@ def main(arguments: list[str]) -> int:
     with hold(runs_directory):
         planned = plan(configs, runs_directory, options.rerun)
         _announce(console, planned)
+        if not options.sweep:
+            console.print(f"run directory: {planned.runs[0].path}", highlight=False, markup=False, soft_wrap=True)
         if options.sweep:
             workers = options.workers or len(allocation.available_gpus() or allocation.available_cores())
             slots = allocation.divide(min(workers, max(1, len(planned.todo))))
@@ -61,8 +63,6 @@ def main(arguments: list[str]) -> int:
         if options.sweep:
             report = write_report([runs_directory], console=console)
             console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
-        else:
-            console.print(f"run directory: {planned.runs[0].path}", highlight=False, markup=False, soft_wrap=True)
     return 1 if unfinished else 0
 
 
@@ -92,18 +92,14 @@ def _plan_on_cpu() -> None:
 
 
 def _announce(console: Console, planned) -> None:
-    for run in planned.stale:
-        console.print(
-            f"{run.name} is stale: it was trained by other code than today's; --rerun trains it again",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+    for note in planned.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     corpora = {(c["source"], c["sha256"], c["size"]) for c in (run.trial()["corpus"] for run in planned.runs)}
     for source, sha256, size in sorted(corpora):
         console.print(f"text: {source}, {size:,} bytes, SHA-256 {sha256[:16]}...", highlight=False)
     done = len(planned.finished)
-    console.print(f"{len(planned.runs)} trials: {len(planned.todo)} to run, {done} finished before", highlight=False)
+    trials = "1 trial" if len(planned.runs) == 1 else f"{len(planned.runs)} trials"
+    console.print(f"{trials}: {len(planned.todo)} to run, {done} finished before", highlight=False)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def defaults() -> ConfigDict:
     config.optimiser.b1 = 0.9  # adam, adamw
     config.optimiser.b2 = 0.999
     config.optimiser.eps = 1e-8
-    config.optimiser.weight_decay = 0.0  # adamw
+    config.optimiser.weight_decay = 0.01  # adamw
     config.optimiser.initial_accumulator = 0.0  # adagrad
 
     config.clip = ConfigDict()
@@ -56,7 +56,7 @@ def defaults() -> ConfigDict:
 
     config.schedule = ConfigDict()
     config.schedule.name = "constant"  # constant, exponential, cosine, plateau
-    config.schedule.warmup = 0  # steps of linear growth from 0, before any schedule
+    config.schedule.warmup = 0  # steps of linear growth before any schedule
     config.schedule.decay = 0.97  # exponential: the factor; plateau: likewise
     config.schedule.unit = "steps"  # exponential: what `begin` and `every` count, steps or epochs
     config.schedule.begin = 0
@@ -83,7 +83,7 @@ def load_config(spec: str) -> tuple[ConfigDict, dict[str, types.FunctionType]]:
     path, _, variant = spec.partition(":")
     file = pathlib.Path(path)
     if not file.is_file():
-        raise UserError(f"there is no config file {path!r}; one that ships with seqjax is configs/char_lm.py")
+        raise UserError(f"there is no config file {path!r}; in a clone of seqjax, configs/char_lm.py is one")
     module_spec = importlib.util.spec_from_file_location(f"seqjax_config_{file.stem}", file)
     if module_spec is None:
         raise UserError(f"the config file {path!r} is not a Python file (its name should end in .py)")

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import pathlib
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -232,25 +233,36 @@ class RunDirectory:
             if int(file.stem) > step:
                 file.unlink()
 
-    def lock(self) -> contextlib.AbstractContextManager:
+    def lock(self, wait_seconds: float = 0.0) -> contextlib.AbstractContextManager:
         """Hold the directory for this process alone."""
-        return locked(self._lock_file, f"another process is training the run {self.path}")
+        return locked(self._lock_file, f"another process is training the run {self.path}", wait_seconds)
 
 
 @contextlib.contextmanager
-def locked(path: pathlib.Path, sentence: str) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends. Raises UserError with `sentence` when it is taken."""
+def locked(path: pathlib.Path, sentence: str, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends. Raises UserError with `sentence` when it is taken and
+    not free within `wait_seconds`.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held open for as long as the lock is
     except OSError as error:
         raise UserError(f"{path.parent} cannot be written: {error.strerror}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(sentence) from error
+        deadline = time.monotonic() + wait_seconds
+        while not _try_lock(file):
+            if time.monotonic() >= deadline:
+                raise UserError(sentence)
+            time.sleep(0.1)
         yield
+
+
+def _try_lock(file) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def is_locked(path: pathlib.Path) -> bool:
@@ -272,7 +284,9 @@ def find_runs(paths) -> list[RunDirectory]:
         if not path.is_dir():
             raise UserError(f"there is no runs directory {str(path)!r}")
         inside = [path] if (path / "config.json").exists() else sorted(p.parent for p in path.glob("[!.]*/config.json"))
-        if not inside:
+        if not inside and not (path / "report.html").exists():  # `runs/*` names the report too
             raise UserError(f"{str(path)!r} holds no runs")
         found += [RunDirectory(p) for p in inside]
+    if not found:
+        raise UserError("there are no runs in " + ", ".join(repr(str(path)) for path in paths))
     return found

@@ -177,6 +177,10 @@ def test_hidden_size_for_a_budget_is_the_largest_that_fits():
             return sum(leaf.size for leaf in jax.tree.leaves(task.network_of(config, rngs=nnx.Rngs(0))))
 
         assert count(config.cell.hidden) <= 5000 < count(config.cell.hidden + 1)
+    narrow = tiny.config(cell__name="mut1")  # as wide as the vocabulary it would lose its widening matrix
+    narrow.cell.hidden = len(task.vocabulary)
+    dip = sum(leaf.size for leaf in jax.tree.leaves(task.network_of(narrow, rngs=nnx.Rngs(0))))
+    assert build.hidden_for_budget(narrow, task.network_of, dip) != len(task.vocabulary)
     with pytest.raises(UserError, match=r"cell\.parameters is 10, but lstm has"):
         build.hidden_for_budget(tiny.config(), task.network_of, 10)
 

@@ -90,12 +90,16 @@ def test_finished_trials_are_not_run_again(folder, swept):
 
 def trial(folder, runs, **settings) -> RunDirectory:
     """A run directory made and queued by the launcher's own planning."""
+    return planned(folder, runs, **settings).runs[0]
+
+
+def planned(folder, runs, **settings):
+    """The launcher's plan for one trial."""
     config, _ = load_config("configs/char_lm.py:text")
     for argument in tiny.arguments(folder / "text.txt", **settings)[1:]:
         key, _, value = argument.removeprefix("--config.").partition("=")
         override(config, key, value)
-    (run,) = plan([config], folder / runs, rerun=False).runs
-    return run
+    return plan([config], folder / runs, rerun=False)
 
 
 def train(run, kill=None, at_step=0):
@@ -178,6 +182,36 @@ def test_a_trial_whose_process_dies_is_reported_and_the_others_go_on(folder):
     assert "failed: the process was ended by SIGKILL" in output
 
 
+def test_a_run_that_failed_before_its_first_checkpoint_is_made_by_the_code_that_trains_it(folder):
+    run = trial(folder, "mended", **{"train.steps": 5})
+    code = run.trial()["code"]
+    write_json(run.path / "config.json", {**read_json(run.path / "config.json"), "code": "with a bug"})
+    run.set_status("failed", "a bug")
+    again = planned(folder, "mended", **{"train.steps": 5})
+    assert (again.notes, [r.path for r in again.todo]) == ([], [run.path])
+    assert run.trial()["code"] == code
+
+
+def test_a_process_waits_for_the_one_before_it_to_end(folder):
+    run = trial(folder, "waiting", **{"train.steps": 5})
+    arguments = [sys.executable, "-m", "seqjax.training", str(run.path), "--cores=0", f"--parent={os.getpid()}"]
+    with run.lock():
+        process = subprocess.Popen(arguments, env={**environment(), "JAX_PLATFORMS": "cpu"}, stderr=subprocess.DEVNULL)
+        time.sleep(3)
+        assert process.poll() is None
+        assert run.timing.last() is None
+    assert process.wait(120) == 0
+    assert run.status()["state"] == "done"
+
+
+def test_a_process_whose_launcher_is_gone_saves_itself_and_ends(folder):
+    run = trial(folder, "orphan", **{"train.steps": 50})
+    arguments = [sys.executable, "-m", "seqjax.training", str(run.path), "--cores=0", "--parent=1"]
+    ended = subprocess.run(arguments, env={**environment(), "JAX_PLATFORMS": "cpu"}, check=False, capture_output=True)
+    assert ended.returncode == 3
+    assert run.status()["state"] == "interrupted"
+
+
 def test_trials_of_other_code_are_stale_until_rerun(folder):
     arguments = command(folder, "stale", **{"train.steps": 10})
     assert call(arguments).returncode == 0
@@ -197,12 +231,18 @@ def test_a_changed_text_is_another_trial_and_a_longer_run_the_same(folder):
     run = trial(folder, "identity", **{"train.steps": 10})
     assert trial(folder, "identity", **{"train.steps": 20}).path == run.path
     assert run.trial()["config"]["train"]["steps"] == 20
+    with pytest.raises(UserError, match=r"is the same trial with train\.steps = 20, more than the 10 asked for"):
+        trial(folder, "identity", **{"train.steps": 10})
     assert trial(folder, "identity", **{"optimiser.learning_rate": 0.1}).path != run.path
     cosine = {"schedule.name": "cosine"}
     assert trial(folder, "identity", **cosine).path != trial(folder, "identity", **cosine, **{"train.steps": 9}).path
     (folder / "text.txt").write_bytes(tiny.text(seed=1))
     try:
-        assert trial(folder, "identity", **{"train.steps": 10}).path != run.path
+        changed = planned(folder, "identity", **{"train.steps": 20})
+        assert changed.runs[0].path != run.path
+        assert changed.notes == [
+            f"{run.name} is stale: it was trained on another text than today's; a new run replaces it"
+        ]
     finally:
         (folder / "text.txt").write_bytes(tiny.text())
 
@@ -235,6 +275,10 @@ def test_a_finished_run_can_be_loaded_sampled_scored_exported_and_started_from(f
     started = trial(folder, "started", **still)
     assert train(started) == 0
     assert [r["nats"] for r in started.metrics.read() if r.get("split") == "validation"] == [final["validation"]]
+    unlike = folder / "unlike.txt"
+    unlike.write_bytes(tiny.text().replace(b"c", b"k"))
+    with pytest.raises(UserError, match="whose vocabulary is not that of this run's text"):
+        trial(folder, "started", **{"cell.name": "gru", "init_from": run.path, "data.path": unlike})
     with pytest.raises(UserError, match="init_from names a run whose network has another shape"):
         trial(folder, "started", **{"cell.name": "gru", "cell.hidden": 9, "init_from": run.path})
 
@@ -262,6 +306,7 @@ WRONG = {
     "--config=configs/char_lm.py --config.data.source=python": "did you mean 'python_stdlib'?",
     "--config=configs/char_lm.py --config.sample.prompt=日本": "holds '日', '本', which the training text did not",
     "--config=configs/char_lm.py --config.init_from=nowhere": "there is no run directory",
+    "--config=configs/char_lm.py --config.train.patience=2 --config.data.validation=0": "need a validation text",
     "--config=configs/char_lm.py --config.cell.parameters=5": "cell.parameters is 5, but lstm has",
 }
 

@@ -111,6 +111,21 @@ def test_without_a_checkpoint_that_verifies_the_run_starts_over(tmp_path, uninte
     assert outcome(loop) == uninterrupted
 
 
+def test_a_run_that_started_over_keeps_its_own_checkpoints(tmp_path, uninterrupted):
+    """Those passed over have higher numbers; kept as the newest, they would push out every new one."""
+    config = tiny.config(cell__layers=2, model__dropout=0.1)
+    loop = start(tmp_path / "run", config)
+    loop.train(stop_after(5))
+    for step in checkpoints.candidates(loop.run.checkpoints):
+        (loop.run.checkpoints / f"{step:08d}" / "manifest.json").unlink()
+    start(tmp_path / "run", config).train(stop_after(2))
+    assert checkpoints.candidates(loop.run.checkpoints) == [10, 5]
+    loop = start(tmp_path / "run", config)
+    assert int(loop.state.step) == 10
+    loop.train()
+    assert outcome(loop) == uninterrupted
+
+
 def test_damaged_metrics_go_back_to_the_checkpoint_before_the_damage(tmp_path, uninterrupted, caplog):
     config = tiny.config(cell__layers=2, model__dropout=0.1)
     loop = start(tmp_path / "run", config)
@@ -150,6 +165,27 @@ def test_more_steps_go_on_from_where_the_run_ended(tmp_path):
     whole = start(tmp_path / "b", long)
     whole.train()
     assert outcome(loop) == outcome(whole)
+
+
+def test_more_steps_after_an_end_between_two_dispatches(tmp_path):
+    """Evaluations stay at the multiples where they are due."""
+    loop = start(tmp_path / "run", tiny.config(schedule__name="constant", train__steps=12))
+    loop.train()
+    loop = start(tmp_path / "run", tiny.config(schedule__name="constant", train__steps=40))
+    loop.train()
+    validated = [record["step"] for record in loop.run.metrics.read() if record["kind"] == "validation"]
+    assert validated == [10, 12, 20, 30, 40]
+
+
+def test_a_diverged_run_started_again_says_the_same(tmp_path):
+    config = tiny.config(optimiser__learning_rate=float("inf"))
+    first = start(tmp_path / "run", config)
+    first.train()
+    before = first.run.metrics.path.read_bytes(), first.run.status()
+    first.run.set_status("running")
+    again = start(tmp_path / "run", config)
+    assert again.train() == "diverged"
+    assert (again.run.metrics.path.read_bytes(), again.run.status()) == before
 
 
 def test_fewer_steps_than_were_taken_are_refused(tmp_path):

@@ -175,7 +175,8 @@ def test_schedules():
     np.testing.assert_allclose(factors([0, 2, 3, 4], **exponential), [1, 1, 0.5, 0.25])
     epochs = factors([0, 20, 29, 30, 40], schedule__unit="epochs", **exponential)
     np.testing.assert_allclose(epochs, [1, 1, 1, 0.5, 0.25])
-    np.testing.assert_allclose(factors([0, 5, 10, 20], schedule__name="constant", schedule__warmup=10), [0, 0.5, 1, 1])
+    rising = factors([0, 4, 9, 10, 20], schedule__name="constant", schedule__warmup=10)
+    np.testing.assert_allclose(rising, [0.1, 0.5, 1, 1, 1], rtol=1e-6)
 
 
 def test_the_learning_rate_is_data_of_the_program():

@@ -81,4 +81,10 @@ def hidden_for_budget(config: ConfigDict, make_network, budget: int) -> int:
             fits = middle
         else:
             too_large = middle
+    if fits > 1 and size(fits) < size(
+        fits - 1
+    ):  # MUT1 and MUT2 lose their widening where they are as wide as the input
+        fits -= 1
+        while size(fits) > budget:
+            fits -= 1
     return fits

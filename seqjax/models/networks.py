@@ -5,7 +5,7 @@
     many to one             a sequence in, a vector out
     many to many, aligned   a sequence in, an output at each of its steps
 
-All take inputs either as vectors (`embed=None`) or as symbols, through one of the embeddings.
+Inputs are vectors (`embed=None`) or symbols, through one of the embeddings; those of one to many are vectors.
 """
 
 import jax

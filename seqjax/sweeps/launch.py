@@ -15,63 +15,91 @@ from seqjax.training.trial import resolve, run_name
 class Plan:
     """The trials of a launch."""
 
-    runs: list[RunDirectory]
-    todo: list[RunDirectory]
-    stale: list[RunDirectory]  # finished by other code than today's
-    finished: list[RunDirectory]
+    runs: list[RunDirectory] = dataclasses.field(default_factory=list)
+    todo: list[RunDirectory] = dataclasses.field(default_factory=list)
+    finished: list[RunDirectory] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)  # what the user should know of runs made before
 
 
 def plan(configs: list[ConfigDict], runs_directory: pathlib.Path, rerun: bool) -> Plan:
     """Resolve the trials, make the run directories that are missing, and say what is left to do.
 
-    With `rerun`, stale trials are trained again from the start. Raises UserError before any directory is made when a
-    trial could not run.
+    With `rerun`, stale trials are trained again from the start. Raises UserError, before any directory is made or
+    changed, when a trial could not run.
     """
-    tasks = {}
-    records = {}
+    tasks, records = {}, {}
     for config in configs:
         record = resolve(config, tasks)
         records.setdefault(record["identity"], record)
-    result = Plan([], [], [], [])
-    for record in records.values():
-        run = RunDirectory(_place(runs_directory, record))
-        result.runs.append(run)
-        if not run.exists():
-            run.create(record)
+    runs = {identity: RunDirectory(_place(runs_directory, record)) for identity, record in records.items()}
+    before = {identity: run.trial() for identity, run in runs.items() if run.exists()}
+    for identity, old in before.items():
+        _check(runs[identity], old, records[identity])
+    result = Plan(list(runs.values()), notes=_of_other_texts(runs_directory, records))
+    for identity, run in runs.items():
+        if identity not in before:
+            run.create(records[identity])
             result.todo.append(run)
-            continue
-        _sort(run, record, rerun, result)
+        else:
+            _sort(run, before[identity], records[identity], rerun, result)
     return result
 
 
 def _place(runs_directory: pathlib.Path, record: dict) -> pathlib.Path:
     """Where a trial lies: the directory of its identity if there is one, whatever it was called, else a new one."""
-    known = list(runs_directory.glob(f"*-{record['identity'][:8]}"))
+    known = list(runs_directory.glob(f"[!.]*-{record['identity'][:8]}"))
     return known[0] if known else runs_directory / run_name(record)
 
 
-def _sort(run: RunDirectory, record: dict, rerun: bool, result: Plan) -> None:
-    before = run.trial()
+def _check(run: RunDirectory, before: dict, record: dict) -> None:
     if before["identity"] != record["identity"]:
         raise UserError(f"{run.path} holds another trial than its name says; move it away")
-    state = run.status()["state"]
+    wanted, has = record["config"]["train"]["steps"], before["config"]["train"]["steps"]
+    if wanted < has:
+        raise UserError(
+            f"{run.path} is the same trial with train.steps = {has}, more than the {wanted} asked for; "
+            "choose another directory with --runs"
+        )
+    # A process that lost its launcher saves itself and ends at its next dispatch; its files are its own until then.
+    with run.lock(wait_seconds=60.0):
+        pass
+
+
+def _sort(run: RunDirectory, before: dict, record: dict, rerun: bool, result: Plan) -> None:
+    state, begun = run.status()["state"], bool(list(run.checkpoints.glob("[0-9]*")))
     longer = record["config"]["train"]["steps"] > before["config"]["train"]["steps"]
-    stale = before["code"] != record["code"]
-    if stale and not rerun and (state in FINISHED or list(run.checkpoints.glob("[0-9]*"))):
-        result.stale.append(run)
-        if state in FINISHED:
-            result.finished.append(run)
-            return
+    stale = before["code"] != record["code"] and begun
     if stale and rerun:
         start_over(run, record)
-    elif state in FINISHED and not (longer and state == "done"):
+    elif state in FINISHED and (stale or not (longer and state == "done")):
+        if stale:
+            result.notes.append(
+                f"{run.name} is stale: it was trained by other code than today's; --rerun trains it again"
+            )
         result.finished.append(run)
         return
     else:
-        keep = before if stale else record
-        run.write_trial({**keep, "config": record["config"]})
+        if stale:
+            result.notes.append(f"{run.name} began with other code than today's and goes on; --rerun starts it over")
+        run.write_trial({**(before if stale else record), "config": record["config"]})
         run.set_status("queued")
     result.todo.append(run)
+
+
+def _of_other_texts(runs_directory: pathlib.Path, records: dict[str, dict]) -> list[str]:
+    """A sentence for each run with the settings of one of today's trials, made from a text that has changed since."""
+    wanted = {record["settings"] for record in records.values()}
+    notes = []
+    for path in sorted(runs_directory.glob("[!.]*/config.json")):
+        try:
+            record = RunDirectory(path.parent).trial()
+        except UserError:
+            continue  # a damaged run is another command's business
+        if record.get("settings") in wanted and record["identity"] not in records:
+            notes.append(
+                f"{path.parent.name} is stale: it was trained on another text than today's; a new run replaces it"
+            )
+    return notes
 
 
 def start_over(run: RunDirectory, record: dict) -> None:

@@ -13,7 +13,7 @@ from seqjax import allocation
 from seqjax.allocation import Allocation
 from seqjax.datasets import cache_directory
 from seqjax.errors import UserError
-from seqjax.results import RunDirectory
+from seqjax.results import FINISHED, RunDirectory
 
 GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatch and a checkpoint
 
@@ -62,7 +62,7 @@ def _start(run: RunDirectory, slot: int, share: Allocation) -> Worker:
     cache = cache_directory() / "compiled"
     environment = {**os.environ, **share.environment(), "JAX_COMPILATION_CACHE_DIR": str(cache)}
     cores = ",".join(map(str, share.cores))
-    command = [sys.executable, "-m", "seqjax.training", str(run.path), f"--cores={cores}"]
+    command = [sys.executable, "-m", "seqjax.training", str(run.path), f"--cores={cores}", f"--parent={os.getpid()}"]
     try:
         with open(run.log, "ab") as log:
             process = subprocess.Popen(
@@ -100,7 +100,7 @@ def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
 def _settle(worker: Worker) -> None:
     """A process that ended without a word gets one in its status file."""
     code, state = worker.process.returncode, worker.run.status()["state"]
-    if state in {0: ("done", "diverged"), 2: ("failed",), 3: ("interrupted",)}.get(code, ()):
+    if state in FINISHED or state == {2: "failed", 3: "interrupted"}.get(code):
         return
     if code < 0:
         why = f"the process was ended by {signal.Signals(-code).name}"

@@ -20,7 +20,7 @@ class Progress:
         self.began = time.monotonic()
         self.spoke = time.monotonic()
         self.told: set[str] = set()
-        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._steps: dict[str, int] = {}
         self._first_seen: dict[str, tuple[int, float]] = {}
 
@@ -31,7 +31,6 @@ class Progress:
 
     def __exit__(self, *error):
         if self.live:
-            self.live.update(Table(), refresh=True)
             self.live.stop()
 
     def watch(self, running: list[Worker], ended: list[RunDirectory]) -> None:
@@ -84,6 +83,8 @@ class Progress:
         left = _clock((steps - timing["step"]) / speed) if speed else ""
         nats = metrics.get("nats")
         loss = f"{nats:.4f} nats" if nats is not None else ""
+        if metrics["kind"] == "validation":
+            loss += " (validation)"
         return run.name, f"{timing['step']}/{steps}", loss, f"{speed:.1f} steps/s", f"{left} left"
 
     def _speed(self, name: str, timing: dict) -> float:

@@ -18,6 +18,7 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description="Train the trial of one run directory, or go on with it.")
     parser.add_argument("run")
     parser.add_argument("--cores", required=True, help="the cores to stay on, with commas between")
+    parser.add_argument("--parent", type=int, help="the process without which this one stops (default: its parent)")
     options = parser.parse_args(arguments)
     Allocation(tuple(map(int, options.cores.split(",")))).bind()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -26,10 +27,10 @@ def main(arguments=None) -> int:
     stop = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *received: stop.append(received))
-    parent = os.getppid()
+    parent = options.parent or os.getppid()
     run = RunDirectory(options.run)
     try:
-        with run.lock():
+        with run.lock(wait_seconds=60.0):  # a process that lost its launcher is saving itself, perhaps
             try:
                 return EXIT[_train(run, lambda: bool(stop) or os.getppid() != parent)]
             except UserError as error:
@@ -49,9 +50,19 @@ def _train(run: RunDirectory, stop_requested) -> str:
 
     trial = run.trial()
     config, task = open_task(trial)
-    run.write_environment(describe_environment())
+    _note_environment(run, describe_environment())
     network_weights = starting_weights(config, trial)
     return Loop(run, task, config, network_weights).train(stop_requested)
+
+
+def _note_environment(run: RunDirectory, now: dict) -> None:
+    """Keep what the run began with; say where it goes on with something else."""
+    before = run.environment()
+    if before is None:
+        run.write_environment(now)
+    for name in ("python", "packages", "allocation"):
+        if before is not None and before[name] != now[name]:
+            logging.warning("this run began with %s %s and goes on with %s", name, before[name], now[name])
 
 
 if __name__ == "__main__":

@@ -76,15 +76,27 @@ def candidates(folder: pathlib.Path) -> list[int]:
     return _steps(folder)[::-1]
 
 
+def discard_after(folder: pathlib.Path, step: int) -> None:
+    """Delete the checkpoints of steps after `step`: a run goes on from there without them, and while they were kept as
+    the newest, its own would be deleted.
+    """
+    for later in _steps(folder):
+        if later > step:
+            shutil.rmtree(folder / f"{later:08d}")
+
+
 def restore(folder: pathlib.Path, step: int) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays and the loop's record of a checkpoint. Raises UserError, naming the file, when any byte differs from
-    what was written.
+    what was written, or cannot be read.
     """
     import orbax.checkpoint as ocp
 
     place = folder / f"{step:08d}"
     manifest = read_json(place / "manifest.json")
-    found = _hashes(place)
+    try:
+        found = _hashes(place)
+    except OSError as error:
+        raise UserError(f"{error.filename or place} cannot be read: {error.strerror}") from error
     for name, digest in manifest["files"].items():
         if name not in found:
             raise UserError(f"{place / name} is missing")

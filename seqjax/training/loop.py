@@ -58,7 +58,7 @@ class Record:
     best_step: int = 0
     without_improvement: int = 0  # evaluations since the best one
     until_plateau: int = 0  # evaluations without improvement that the plateau schedule has counted
-    seconds: float = 0.0  # of training, all processes of this run together
+    seconds: float = 0.0  # of training, work that a kill undid not counted
     metrics_lines: int = 0
     finished: bool = False  # stopped early
 
@@ -81,6 +81,7 @@ class Loop:
         for journal in (self.run.metrics, self.run.timing):
             journal.cut(0)
         self.run.cut_samples(-1)
+        checkpoints.discard_after(self.run.checkpoints, -1)
         state = self.trainer.initialise(start)
         self.best = jax.device_get(state.parameters)
         return state
@@ -113,11 +114,14 @@ class Loop:
         self.run.metrics.cut(self.record.metrics_lines)
         self.run.timing.cut(sum(line["step"] <= step for line in self.run.timing.read()))
         self.run.cut_samples(step)
+        checkpoints.discard_after(self.run.checkpoints, step)
         logging.info("going on from step %d", step)
         return self.trainer.place(trees["state"])
 
     def train(self, stop_requested: Callable[[], bool] = lambda: False) -> str:
         """Train until the end; returns the run's new state. The reason, where there is one, is in its status file."""
+        if int(self.state.diverged):  # stopped between the checkpoint and the status that tell of it
+            return self._end("diverged", self._why_diverged())
         self.run.set_status("running")
         if not self._over():
             began = time.perf_counter()
@@ -150,7 +154,10 @@ class Loop:
 
     def _dispatch(self) -> None:
         before, began = int(self.state.step), time.perf_counter()
-        self.state, measured = self.trainer.run(self.state, self.config.train.steps)
+        # Up to the next multiple, also where the run once ended between two: evaluations are due at multiples.
+        size = self.config.train.steps_per_dispatch
+        stop = min(self.config.train.steps, (before // size + 1) * size)
+        self.state, measured = self.trainer.run(self.state, stop)
         step = int(self.state.step)
         taken = step - before
         measured = {name: np.asarray(values, np.float64)[:taken] for name, values in measured.items()}
@@ -199,6 +206,8 @@ class Loop:
             record.without_improvement = record.until_plateau = 0
             self.best = jax.device_get(self.state.parameters)
             return
+        if step % self.config.train.eval_every:  # the end of a run that may go on as if it had not ended here
+            return
         record.without_improvement += 1
         record.until_plateau += 1
         record.finished = 0 < self.config.train.patience <= record.without_improvement
@@ -213,10 +222,13 @@ class Loop:
         self._saved_at = time.monotonic()
 
     def _diverged(self) -> str:
-        step, cause = int(self.state.step) + 1, CAUSES[int(self.state.diverged)]
-        self._log({"kind": "diverged", "step": step, "cause": cause})
+        self._log({"kind": "diverged", "step": int(self.state.step) + 1, "cause": CAUSES[int(self.state.diverged)]})
         self._save()
-        return self._end("diverged", f"{cause} of step {step} is not finite; the state before it is kept")
+        return self._end("diverged", self._why_diverged())
+
+    def _why_diverged(self) -> str:
+        cause = CAUSES[int(self.state.diverged)]
+        return f"{cause} of step {int(self.state.step) + 1} is not finite; the state before it is kept"
 
     def _measure_best(self) -> None:
         """The scores by which runs are compared: of the parameters that did best on the validation text."""

@@ -70,7 +70,8 @@ def schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
         factor = optax.constant_schedule(1.0)
     if not s.warmup:
         return factor
-    return optax.join_schedules([optax.linear_schedule(0.0, 1.0, s.warmup), factor], [s.warmup])
+    rise = optax.linear_schedule(1 / s.warmup, 1.0, max(1, s.warmup - 1))
+    return optax.join_schedules([rise, factor], [s.warmup])
 
 
 def was_clipped(config: ConfigDict, gradients, norm: Float[Array, ""], clip: Float[Array, ""]):

@@ -36,7 +36,7 @@ class Trainer:
 
     `run(state, stop)` takes `steps_per_dispatch` steps, or fewer where `stop` steps are reached, and returns the new
     state and the metrics of each step as `[steps]` arrays. A step whose loss, gradient or update is not finite leaves
-    the state as it was, and the steps after it do nothing; `state.diverged` tells.
+    the state as it was, and so do the steps after it; `state.diverged` tells.
 
     The lanes are divided among the devices; parameters are on all. Gradients are averaged once a step.
     """

@@ -40,7 +40,7 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     config = ConfigDict(config.to_dict())
     for group, key in ((config.data, "path"), (config, "init_from")):
         if group[key]:  # so that the run can be gone on with from another directory
-            group[key] = os.path.abspath(group[key])
+            group[key] = os.path.abspath(os.path.expanduser(group[key]))
     make_task = find_task(config.task.name)
     loop.check(config)
     same_task = json.dumps([config.task.to_dict(), config.data.to_dict(), config.sample.to_dict()])
@@ -48,6 +48,8 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
         corpus = prepare(config.data.source, config.data.path or None)
         tasks[same_task] = corpus, make_task.from_corpus(config, corpus)
     corpus, task = tasks[same_task]
+    if (config.train.patience or config.schedule.name == "plateau") and not config.data.validation:
+        raise UserError("train.patience and the plateau schedule need a validation text: data.validation is 0")
     at_least(config, "cell.parameters", 0)
     if config.cell.parameters:
         make_network = task.network_of
@@ -68,9 +70,12 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     if config.init_from:
         source_run = RunDirectory(config.init_from)
         weights = load_weights(source_run)
+        if source_run.trial()["task"].get("vocabulary") != record["task"].get("vocabulary"):
+            raise UserError(f"init_from names {config.init_from}, whose vocabulary is not that of this run's text")
         loop.start_from(weights, network)
         record["init_from"] = hashlib.sha256(b"".join(weights[name].tobytes() for name in sorted(weights))).hexdigest()
     record["identity"] = identity(config, record)
+    record["settings"] = identity(config, {**record, "corpus": {"sha256": None}})
     return record
 
 

@@ -1,0 +1,1 @@
+"""Training: the step, the loop, optimisers, checkpoints, and what a trial is."""
