@@ -31,7 +31,8 @@ def text() -> bytes:
     """The files of `MODULES`, one after the other.
 
     A file this Python lacks, or that holds anything but ASCII, is left out; the text ends before the file that would
-    take it past `MAXIMUM_BYTES`. So the text depends on the Python version, and on nothing else.
+    take it past `MAXIMUM_BYTES`. So the text depends on the Python version, and on
+    what a distribution has changed in it.
 
     Raises UserError when the standard library is not there as source (some embedded Pythons).
     """

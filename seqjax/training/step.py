@@ -18,7 +18,7 @@ from seqjax.training.optimisers import make_optimiser, numbers, schedule, was_cl
 CAUSES = {1: "the loss", 2: "the gradient", 3: "the update"}
 
 
-@functools.partial(jax.tree_util.register_dataclass)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
     """All that a step changes."""

@@ -73,7 +73,7 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
         if source_run.trial()["task"].get("vocabulary") != record["task"].get("vocabulary"):
             raise UserError(f"init_from names {config.init_from}, whose vocabulary is not that of this run's text")
         loop.start_from(weights, network)
-        record["init_from"] = hashlib.sha256(b"".join(weights[name].tobytes() for name in sorted(weights))).hexdigest()
+        record["init_from"] = _digest(weights)
     record["identity"] = identity(config, record)
     record["settings"] = identity(config, {**record, "corpus": {"sha256": None}})
     return record
@@ -149,6 +149,10 @@ def load_weights(run: RunDirectory) -> dict[str, np.ndarray]:
     return {name.removeprefix("best."): value for name, value in arrays.items() if name.startswith("best.")}
 
 
+def _digest(weights: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(weights[name].tobytes() for name in sorted(weights))).hexdigest()
+
+
 def starting_weights(config: ConfigDict, record: dict) -> dict[str, np.ndarray] | None:
     """The weights of the run named by `init_from`, or None where none is.
 
@@ -157,7 +161,7 @@ def starting_weights(config: ConfigDict, record: dict) -> dict[str, np.ndarray] 
     if not config.init_from:
         return None
     weights = load_weights(RunDirectory(config.init_from))
-    if hashlib.sha256(b"".join(weights[name].tobytes() for name in sorted(weights))).hexdigest() != record["init_from"]:
+    if _digest(weights) != record["init_from"]:
         raise UserError(f"the weights of {config.init_from} have changed since this run was made from them")
     return weights
 
