@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
+from seqjax.analysis.one_step import arguments
 from seqjax.errors import UserError
 
 
@@ -86,35 +87,9 @@ def slots(cell, time: int, batch: tuple[int, ...] = (), inputs: int | None = Non
 
     `inputs` is the width of the cell's input, found from the cell where None. Raises UserError where it cannot be.
     """
-    state, z = _shapes(cell, _input_width(cell) if inputs is None else inputs)
+    state, z = arguments(cell, inputs)
     one_step = Seen(before=state, states=state, gradients=state, z=z)
     return jax.tree.map(lambda a: jnp.zeros((time, *batch, *a.shape), a.dtype), one_step)
-
-
-def _shapes(cell, inputs):
-    """The new state and the projected input of one step; a TypeError or ValueError for a width that is wrong."""
-
-    def step(x):
-        z = cell.project(x)
-        state, _ = cell.step(cell.initial_state(), z)
-        return state, z
-
-    dtype = jax.tree.leaves(jax.eval_shape(cell.initial_state))[0].dtype
-    return jax.eval_shape(step, jax.ShapeDtypeStruct((inputs,), dtype))
-
-
-def _input_width(cell):
-    """The contract does not ask a cell for its input's width, but only one of its parameters' sizes fits."""
-    fitting = {}
-    for inputs in sorted({size for leaf in jax.tree.leaves(cell) for size in leaf.shape}):
-        try:
-            fitting[inputs] = str(_shapes(cell, inputs))
-        except (TypeError, ValueError):
-            continue
-    if len(set(fitting.values())) != 1:
-        found = f"any of {sorted(fitting)} would do" if fitting else "none of its parameters' sizes would do"
-        raise UserError(f"the width of the inputs of {type(cell).__name__} is unknown, {found}: give it as inputs=")
-    return next(iter(fitting))
 
 
 def _layers(network):

@@ -1,0 +1,75 @@
+"""The gradient of a loss with respect to the state, step by step: does it vanish, or explode, on its way back?
+
+Reference: Hochreiter (1991), diploma thesis, TU Munich; Bengio, Simard & Frasconi (1994), IEEE Transactions on Neural
+Networks 5(2).
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from seqjax.analysis.one_step import arguments
+from seqjax.analysis.taps import Tapped, slots
+from seqjax.errors import UserError
+from seqjax.recurrence import unroll
+
+
+def state_gradients(
+    cell,
+    loss: Callable[[Float[Array, "time *batch hidden"]], Float[Array, ""]],
+    xs: Float[Array, "time *batch inputs"],
+    state: PyTree | None = None,
+    **options,
+) -> PyTree:
+    """dL/ds_t for every step t, `loss` being a function of the outputs: shaped like the state, `[time, *batch, hidden]`.
+
+    s_t is the state after step t. The gradient of an output that is a part of the state counts both what the output
+    adds to the loss at once and what it adds through later steps. `options` are those of `unroll`.
+    """
+
+    def run(slots):
+        return loss(unroll(Tapped(cell, slots), xs, state, **options)[1])
+
+    return jax.grad(run)(slots(cell, xs.shape[0], xs.shape[1:-1], xs.shape[-1])).gradients
+
+
+def state_names(cell) -> tuple[str, ...]:
+    """A name for each leaf of the state: "hidden" the one that is the output, "memory" what the cell keeps to itself.
+
+    `("memory", "hidden")` for the LSTM's (c, h), `("hidden",)` for most others; "memory 1", "memory 2" where there are
+    several.
+    """
+    outputs = []
+
+    def step(state, z):
+        state, y = cell.step(state, z)
+        outputs.extend(leaf is y for leaf in jax.tree.leaves(state))
+        return y
+
+    jax.eval_shape(step, *arguments(cell))
+    memories = outputs.count(False)
+    numbers = iter(range(1, memories + 1))
+    return tuple(
+        "hidden" if is_output else "memory" if memories == 1 else f"memory {next(numbers)}" for is_output in outputs
+    )
+
+
+def norms(gradients: PyTree, axis: int = -1) -> PyTree:
+    """The Euclidean norm of each gradient: `[time, *batch]` for each leaf of the state."""
+    return jax.tree.map(lambda gradient: jnp.linalg.norm(gradient, axis=axis), gradients)
+
+
+def norm_by_lag(gradient: Float[Array, "time *batch hidden"], lags: Sequence[int]) -> Float[Array, "lags"]:
+    """The mean over the batch of |dL/ds_{T - lag}|, T being the last step.
+
+    Raises UserError for a lag outside 0 ... time - 1.
+    """
+    time = gradient.shape[0]
+    for lag in lags:
+        if not 0 <= lag < time:
+            raise UserError(f"a lag of {lag} steps does not fit in a sequence of {time}; lags are 0 to {time - 1}")
+    by_lag = norms(gradient[time - 1 - np.asarray(lags, int)])
+    return by_lag.mean(axis=tuple(range(1, by_lag.ndim)))
