@@ -25,6 +25,7 @@ setup(
         "orbax-checkpoint>=0.11.30",
         "pyarrow>=18",
         "rich>=13.7",
+        "scikit-learn>=1.5",  # for its handwritten digits
         "tensorflow-datasets>=4.9.9",
     ],
     extras_require={

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from seqjax import datasets
-from seqjax.datasets import sources, stdlib
-from seqjax.datasets import text as text_module
+from seqjax.datasets import corpus as corpus_module
+from seqjax.datasets import stdlib, texts
 from seqjax.datasets.builder import SEGMENT_BYTES
 from seqjax.errors import UserError
 
@@ -203,8 +203,7 @@ def test_killed_while_building(file, cache):
 import os, signal, sys
 from seqjax import datasets
 from seqjax.datasets import builder
-stored_text = builder.stored_text
-builder.stored_text = lambda directory: os.kill(os.getpid(), signal.SIGKILL)
+builder.stored_bytes = lambda directory: os.kill(os.getpid(), signal.SIGKILL)
 datasets.prepare("text_file", sys.argv[1])
 """
     process = in_new_process(code, str(file))
@@ -235,7 +234,7 @@ DAMAGES = {
     "emptied": lambda file: file.write_bytes(b""),
     "deleted": pathlib.Path.unlink,
 }
-FILES = ["dataset_info.json", "features.json", "text-text.array_record-00000-of-00001", text_module.CHECKSUMS]
+FILES = ["dataset_info.json", "features.json", "text-text.array_record-00000-of-00001", corpus_module.CHECKSUMS]
 
 
 def test_the_files_that_are_damaged_below_are_all_there_are(file):
@@ -265,7 +264,7 @@ def test_damage_from_before_the_checksums_never_gives_other_bytes(file, name, da
     corpus = datasets.prepare("text_file", str(file))
     directory = pathlib.Path(corpus.directory)
     damage(directory / name)
-    (directory / text_module.CHECKSUMS).write_bytes(text_module._checksums(directory))
+    (directory / corpus_module.CHECKSUMS).write_bytes(corpus_module._checksums(directory))
     try:
         text = datasets.read(corpus)
     except UserError as error:
@@ -276,7 +275,7 @@ def test_damage_from_before_the_checksums_never_gives_other_bytes(file, name, da
 
 def test_another_text_in_its_place_is_refused(tmp_path, file):
     corpus = datasets.prepare("text_file", str(file))
-    with pytest.raises(UserError, match="does not have the SHA-256"):
+    with pytest.raises(UserError, match="do not have the SHA-256"):
         datasets.read(dataclasses.replace(corpus, sha256="0" * 64))
 
 
@@ -374,7 +373,7 @@ def web(monkeypatch) -> Web:
 
 def test_tiny_shakespeare_from_the_data_directory(shakespeare, web):
     corpus = datasets.prepare("tiny_shakespeare")
-    assert corpus.sha256 == sources.TINY_SHAKESPEARE_SHA256
+    assert corpus.sha256 == texts.TINY_SHAKESPEARE.sha256
     assert datasets.read(corpus) == shakespeare
     assert web.asked == 0
 
@@ -405,7 +404,7 @@ def test_tiny_shakespeare_with_a_wrong_checksum_is_refused(tmp_path, web, monkey
     with pytest.raises(UserError, match="is not tiny Shakespeare") as error:
         datasets.prepare("tiny_shakespeare")
     assert str(local) in sentence(error)
-    assert sources.TINY_SHAKESPEARE_SHA256 in sentence(error)
+    assert texts.TINY_SHAKESPEARE.sha256 in sentence(error)
 
 
 @pytest.mark.parametrize("data", [None, "a directory without it"])

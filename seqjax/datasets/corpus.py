@@ -1,4 +1,4 @@
-"""Preparing a text once as a TFDS dataset, and reading it back, checked."""
+"""Preparing the bytes of a source once as a TFDS dataset, and reading them back, checked."""
 
 import contextlib
 import dataclasses
@@ -9,7 +9,7 @@ import pathlib
 import tempfile
 
 from seqjax.datasets.cache import cache_directory, unwritable
-from seqjax.datasets.sources import source_text
+from seqjax.datasets.sources import source_bytes
 from seqjax.errors import UserError
 
 # Written last, in the format of `sha256sum`, over all other files of the dataset: damage is seen without importing
@@ -21,43 +21,43 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """The identity of a prepared text."""
+    """The identity of a prepared source, a text or labelled images."""
 
     source: str
     """Name in the registry `SOURCES`."""
     directory: str
     """Where the ArrayRecord files are: `tfds.builder_from_directory` opens it."""
     sha256: str
-    """Of the whole text, in hexadecimal."""
+    """Of all its bytes, in hexadecimal."""
     size: int
     """In bytes."""
 
 
 def prepare(source: str, path: str | None = None) -> Corpus:
-    """Build the dataset of a text, unless it is already there; returns its identity.
+    """Build the dataset of a source, unless it is already there; returns its identity.
 
-    The directory's name holds the text's checksum, so a changed text is a new dataset. Any number of processes may
-    prepare the same text at once. A damaged dataset is built again, with a warning in the log.
+    The directory's name holds the checksum of the bytes, so a changed source is a new dataset. Any number of
+    processes may prepare the same source at once. A damaged dataset is built again, with a warning in the log.
 
     Raises UserError when the source cannot be read or the cache directory cannot be written.
     """
-    text = source_text(source, path)
-    sha256 = hashlib.sha256(text).hexdigest()
+    contents = source_bytes(source, path)
+    sha256 = hashlib.sha256(contents).hexdigest()
     directory = cache_directory() / "datasets" / f"{source}-{sha256[:16]}"
-    corpus = Corpus(source, str(directory), sha256, len(text))
+    corpus = Corpus(source, str(directory), sha256, len(contents))
     try:
         if directory.exists():
             if not (why := _damage(directory)):
                 return corpus
             log.warning("the prepared dataset %s is damaged (%s): building it again", directory, why)
-        _build(corpus, text)
+        _build(corpus, contents)
     except OSError as error:
         raise unwritable(error) from error
     return corpus
 
 
 def read(corpus: Corpus) -> bytes:
-    """The whole text, equal to what was prepared.
+    """All bytes, equal to what was prepared.
 
     Raises UserError when the dataset is gone or damaged.
     """
@@ -66,22 +66,22 @@ def read(corpus: Corpus) -> bytes:
     from seqjax.datasets import builder
 
     try:
-        text = builder.stored_text(corpus.directory)
+        contents = builder.stored_bytes(corpus.directory)
     except Exception as error:  # TFDS, protobuf and ArrayRecord each raise their own
         raise _unreadable(corpus, f"{type(error).__name__}: {error}") from error
-    if hashlib.sha256(text).hexdigest() != corpus.sha256:
-        raise _unreadable(corpus, f"its text does not have the SHA-256 {corpus.sha256}")
-    return text
+    if hashlib.sha256(contents).hexdigest() != corpus.sha256:
+        raise _unreadable(corpus, f"its contents do not have the SHA-256 {corpus.sha256}")
+    return contents
 
 
-def _build(corpus: Corpus, text: bytes) -> None:
+def _build(corpus: Corpus, contents: bytes) -> None:
     """Build in a private directory and rename: whoever is killed, or comes second, leaves a whole dataset."""
     from seqjax.datasets import builder
 
     final = pathlib.Path(corpus.directory)
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=final.parent, ignore_cleanup_errors=True) as private:
-        built = builder.build(text, pathlib.Path(private))
+        built = builder.build(contents, pathlib.Path(private))
         (built / CHECKSUMS).write_bytes(_checksums(built))
         if _damage(final):  # looked at again: another process may have repaired it in the meantime
             with contextlib.suppress(FileNotFoundError):
@@ -91,7 +91,7 @@ def _build(corpus: Corpus, text: bytes) -> None:
         except OSError:
             if _damage(final):
                 raise
-            # Another process was first, with the same text.
+            # Another process was first, with the same contents.
 
 
 def _damage(directory: pathlib.Path) -> str | None:
