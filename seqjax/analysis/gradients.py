@@ -24,7 +24,7 @@ def state_gradients(
     state: PyTree | None = None,
     **options,
 ) -> PyTree:
-    """dL/ds_t for every step t, `loss` being a function of the outputs: shaped like the state, `[time, *batch, hidden]`.
+    """dL/ds_t for every step t, `loss` being a function of the outputs: like the state, with `[time, *batch, hidden]`.
 
     s_t is the state after step t. The gradient of an output that is a part of the state counts both what the output
     adds to the loss at once and what it adds through later steps. `options` are those of `unroll`.
