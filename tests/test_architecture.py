@@ -9,15 +9,16 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "seqjax"
 STAGES = [
-    ["errors", "allocation"],
+    ["errors", "allocation", "spectra"],
     ["initialisers", "config"],
     ["cells", "datasets"],
     ["recurrence"],
     ["models"],
     ["tasks"],
+    ["analysis"],
     ["results"],
     ["training"],
-    ["loading", "report"],
+    ["loading", "report", "studies"],
     ["sweeps"],
 ]
 PLACE = {name: number for number, names in enumerate(STAGES) for name in names}
