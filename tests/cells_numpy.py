@@ -11,9 +11,17 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def rnn(p, h, x):
-    h = np.tanh(p["W_hh"] @ h + p["W_xh"] @ x + p["b_h"])
+def rnn(p, h, x, activation=np.tanh):
+    h = activation(p["W_hh"] @ h + p["W_xh"] @ x + p["b_h"])
     return h, h
+
+
+ACTIVATIONS = {
+    "tanh": np.tanh,
+    "relu": lambda a: np.maximum(a, 0),
+    "sigmoid": sigmoid,
+    "linear": lambda a: a,
+}
 
 
 def lstm(p, state, x):

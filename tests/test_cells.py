@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cells_numpy import PACKING, STEPS, named
+from cells_numpy import ACTIVATIONS, PACKING, STEPS, named
 from examples import assert_close, cast, make, numbers
 from flax import nnx
 from jax.test_util import check_grads
 
-from seqjax.cells import CELLS, cell_options, find_cell
+from seqjax.cells import CELLS, cell_options, find_cell, rnn
 from seqjax.errors import UserError
 from seqjax.initialisers import initialiser
 from seqjax.models import parameters
@@ -138,6 +138,36 @@ def test_equals_the_equations_in_numpy(float64, name, inputs):
         state, y = STEPS[name](weights, state, x)
         ys.append(y)
     assert_close(actual, (state, np.stack(ys)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", rnn.ACTIVATIONS)
+def test_rnn_equals_the_equations_in_numpy_with_every_activation(float64, activation):
+    cell = make("rnn", activation=activation)
+    h, x = random_state(cell), numbers(2, 3)
+    weights = named(PACKING["rnn"], parameters.flatten(cell))
+    expected = STEPS["rnn"](weights, np.asarray(h), x, ACTIVATIONS[activation])
+    assert_close(cell(h, jnp.asarray(x)), expected, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("activation", rnn.ACTIVATIONS)
+def test_rnn_pulls_gradients_back_through_a_step(float64, activation):
+    cell = make("rnn", activation=activation)
+    before, xs, d = (jnp.asarray(numbers(seed, 5, 2, width)) for seed, width in enumerate([HIDDEN, 3, HIDDEN]))
+
+    def step(h):
+        return jax.vmap(jax.vmap(cell.step))(h, cell.project(xs))[0]
+
+    after, pull_back = jax.vjp(step, before)
+    assert_close(cell.pull_back(d, after), *pull_back(d), rtol=1e-12, atol=1e-13)
+    assert_close(cell.pull_back(d[0, 0], after[0, 0]), pull_back(d)[0][0, 0], rtol=1e-12, atol=1e-13)
+
+
+def test_rnn_pull_back_depends_on_the_recurrent_weights_alone():
+    cell = make("rnn")
+    d, h = jnp.asarray(numbers(0, HIDDEN)), jnp.asarray(numbers(1, HIDDEN))
+    gradient = jax.grad(lambda cell: cell.pull_back(d, h).sum())(cell)
+    assert gradient.u[...].any()
+    assert not gradient.w[...].any() and not gradient.b[...].any()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ from jaxtyping import Array, Float
 from seqjax.errors import UserError, did_you_mean
 from seqjax.initialisers import initialiser
 
-ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "linear": lambda a: a}
+
+SLOPES = {  # of the activation, as a function of its value
+    "tanh": lambda h: 1 - h**2,
+    "relu": lambda h: (h > 0).astype(h.dtype),
+    "sigmoid": lambda h: h * (1 - h),
+    "linear": jnp.ones_like,
+}
 
 
 class RNN(nnx.Module):
@@ -16,8 +23,8 @@ class RNN(nnx.Module):
 
         h' = activation(W x + U h + b)
 
-    `activation` is "tanh" or "relu". ReLU with `recurrent_init=identity()` is the IRNN of Le et al. (2015,
-    arXiv:1504.00941).
+    `activation` is "tanh", "relu", "sigmoid" or "linear". ReLU with `recurrent_init=identity()` is
+    the IRNN of Le et al. (2015, arXiv:1504.00941).
 
     Reference: Elman (1990), Cognitive Science 14(2).
     """
@@ -50,6 +57,16 @@ class RNN(nnx.Module):
     ) -> tuple[Float[Array, "hidden"], Float[Array, "hidden"]]:
         h = ACTIVATIONS[self.activation](z + h @ self.u[...])
         return h, h
+
+    def pull_back(
+        self, d: Float[Array, "*batch hidden"], h: Float[Array, "*batch hidden"]
+    ) -> Float[Array, "*batch hidden"]:
+        """`d dh'/dh` of the step that ended in state `h`: the gradient `d` there, taken back to the state before it.
+
+        The activation's slope is that at the value `h`, so with `d` and `h` held constant only U is differentiated, as
+        in the regulariser of Pascanu, Mikolov & Bengio (2013, arXiv:1211.5063).
+        """
+        return (d * SLOPES[self.activation](h)) @ self.u[...].T
 
     def __call__(self, h, x):
         return self.step(h, self.project(x))
