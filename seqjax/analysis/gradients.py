@@ -26,8 +26,10 @@ def state_gradients(
 ) -> PyTree:
     """dL/ds_t for every step t, `loss` being a function of the outputs: like the state, with `[time, *batch, hidden]`.
 
-    s_t is the state after step t. The gradient of an output that is a part of the state counts both what the output
-    adds to the loss at once and what it adds through later steps. `options` are those of `unroll`.
+    s_t is the state after step t, and dL/ds_t its gradient as a whole, so that dL/ds_t = (ds_T/ds_t)^T dL/ds_T for a
+    loss of the last step. The gradient of a part that is the output counts what the output adds to the loss at once and
+    what it adds through later steps; that of the LSTM's memory c_t is taken with h_t held, counts the later steps
+    alone, and so is 0 at the last step. `options` are those of `unroll`.
     """
 
     def run(slots):
