@@ -20,7 +20,7 @@ from experiments import compare as compare_command
 from experiments import tensorboard as tensorboard_command
 from seqjax.errors import UserError
 from seqjax.report import compare, write_report
-from seqjax.report.page import MOST_STEPS, few
+from seqjax.report.page_samples import MOST_STEPS, few
 from seqjax.report.palette import group_styles
 from seqjax.report.tables import group_rows, print_leaderboards, run_rows
 from seqjax.report.text import duration, visible
@@ -176,15 +176,15 @@ def test_each_text_has_its_own_leaderboard(tmp_path):
     assert sorted(labels(comparison)) == [["gru"], ["lstm"]]
     page = write_report([tmp_path]).read_text()
     assert Reader(page).tags.count("table") == 2
-    assert (tmp_path / "report/text2-learning_curves.svg").exists()
+    assert (tmp_path / "report/board2-learning_curves.svg").exists()
 
 
 def test_training_loss_is_never_ranked_among_validation_losses(tmp_path):
     make_run(tmp_path, final=1.5)
     make_run(tmp_path, {"cell.name": "gru"}, final=1.0, symbols={"train": 1200, "validation": 0, "test": 0})
     comparison = compare([tmp_path])
-    measures = {board.groups[0].label: board.measure for board in comparison.boards}
-    assert measures == {"lstm": "validation", "gru": "training"}
+    scored_on = {board.groups[0].label: board.scored_on for board in comparison.boards}
+    assert scored_on == {"lstm": "validation", "gru": "training"}
     assert next(run for run in comparison.runs if run.cell == "gru").score == pytest.approx(1.5 + math.exp(-4))
     assert "there is no validation text" in write_report([tmp_path]).read_text()
 

@@ -1,101 +1,21 @@
-"""Run directories -> runs, groups of runs that differ only in the seed, and leaderboards of groups.
+"""Runs -> groups of runs that differ only in the seed, and leaderboards of groups.
 
-Losses are nats per symbol; lower is better. Only runs that are done are averaged.
+Scores are of the task's own measure; lower is better. Only runs that are done are averaged; of a task that can be
+solved, every run that ended counts as solved or not.
 """
 
 import collections
 import dataclasses
-import functools
-import hashlib
 import json
 import math
 import pathlib
 import statistics
 
-from ml_collections import ConfigDict
-
-from seqjax.config import flat
 from seqjax.errors import UserError
+from seqjax.report.measure import Measure
+from seqjax.report.runs import Run, read_run
 from seqjax.report.text import one_line, shortened
-from seqjax.results import RunDirectory, find_runs
-
-# Neither where a text lies nor how often a run is saved makes it another experiment.
-NOT_COMPARED = ("seed", "data.source", "data.path", "train.checkpoint_seconds")
-SCORES = ("nats", "bits", "perplexity")
-SPLITS = ("train", "validation", "test")
-
-Curve = dict[int, float]
-"""A value, in nats or in seconds, after so many steps."""
-
-
-@dataclasses.dataclass
-class Run:
-    """What one run directory says."""
-
-    name: str
-    cell: str
-    layers: int
-    hidden: int
-    seed: int
-    parameters: int
-    config: dict
-    corpus: dict
-    task: dict
-    code: str
-    init_from: str
-    state: str
-    why: str
-    final: dict[str, dict[str, float]]
-    """nats, bits and perplexity by split, of the parameters that did best."""
-    validation: Curve
-    training: Curve
-    smoothed: float | None
-    """Training nats at the end, an exponential mean over steps."""
-    seconds: Curve
-    """Of training since the start, without compilation."""
-    ms_per_step: float | None
-    best_step: int | None
-    steps: int
-    steps_wanted: int
-    samples: dict[int, str]
-    label: str = ""
-
-    @property
-    def measure(self) -> str:
-        """What the score is: `validation` nats, or smoothed `training` nats where there is no validation text."""
-        held_out = self.task.get("symbols", {}).get("validation", 0) > 1
-        return "validation" if held_out or self.validation or "validation" in self.final else "training"
-
-    @property
-    def score(self) -> float | None:
-        """Nats of a run that is done; None for any other."""
-        if self.state != "done":
-            return None
-        return self.final.get("validation", {}).get("nats") if self.measure == "validation" else self.smoothed
-
-    @property
-    def training_seconds(self) -> float | None:
-        return max(self.seconds.values(), default=None)
-
-    @functools.cached_property
-    def settings(self) -> dict:
-        """The flat config without what does not tell experiments apart, and without what follows from the rest."""
-        values = {key: value for key, value in flat(ConfigDict(self.config)).items() if key not in NOT_COMPARED}
-        for chosen, follows in (("cell.parameters", "cell.hidden"), ("train.epochs", "train.steps")):
-            values.pop(follows if values.get(chosen) else chosen, None)
-        return values | {"init_from": self.init_from[:8]}
-
-    @functools.cached_property
-    def group(self) -> str:
-        """Equal for runs that differ only in the seed."""
-        resolved = {"hidden": self.hidden, "steps": self.steps_wanted, "code": self.code, "init_from": self.init_from}
-        chosen = ("cell.parameters", "cell.hidden", "train.epochs", "train.steps", "init_from")
-        return digest([resolved, {key: value for key, value in self.settings.items() if key not in chosen}])
-
-    @functools.cached_property
-    def board(self) -> str:
-        """Equal for runs whose scores can be compared: the same text, cut and encoded in the same way."""
-        return digest([self.corpus.get("sha256"), self.config["task"]["name"], self.task, self.measure])
+from seqjax.results import find_runs
 
 
 @dataclasses.dataclass
@@ -127,9 +47,30 @@ class Group:
         """Sample standard deviation of the score over seeds; None for fewer than two."""
         return deviation(run.score for run in self.finished)
 
-    def split(self, name: str) -> list[float]:
-        """Final nats on a split, of every finished run that has them."""
-        return [run.final[name]["nats"] for run in self.finished if name in run.final]
+    def split(self, name: str, metric: str | None = None) -> list[float]:
+        """Final values of a metric, the measure unless named, on a split, of every finished run that has them."""
+        metric = metric or self.first.measure.name
+        finals = (run.final.get(name, {}).get(metric) for run in self.finished)
+        return [value for value in finals if value is not None]
+
+    @property
+    def judged(self) -> int:
+        """How many runs ended, done or diverged, on a task with a criterion of success."""
+        return sum(run.solved is not None for run in self.runs)
+
+    @property
+    def solved(self) -> int:
+        """How many of those met it."""
+        return sum(run.solved is True for run in self.runs)
+
+    @property
+    def fraction(self) -> float | None:
+        return self.solved / self.judged if self.judged else None
+
+    @property
+    def median_step_solved(self) -> float | None:
+        steps = [run.solved_step for run in self.runs if run.solved]
+        return statistics.median(steps) if steps else None
 
     @property
     def ms_per_step(self) -> float | None:
@@ -156,13 +97,43 @@ class Board:
         return [run for group in self.groups for run in group.runs]
 
     @property
-    def corpus(self) -> dict:
-        """source, size (bytes) and sha256 of the text."""
-        return self.groups[0].first.corpus
+    def first(self) -> Run:
+        """Any of them: data, task and measure are the same for all."""
+        return self.groups[0].first
 
     @property
-    def measure(self) -> str:
-        return self.groups[0].first.measure
+    def title(self) -> str:
+        return self.first.title
+
+    @property
+    def corpus(self) -> dict:
+        """source, size (bytes) and sha256 of the data; empty where it is generated."""
+        return self.first.corpus
+
+    @property
+    def measure(self) -> Measure:
+        return self.first.measure
+
+    @property
+    def scored_on(self) -> str:
+        return self.first.scored_on
+
+    @property
+    def noun(self) -> str:
+        """What is learned from: a text, or any other data."""
+        return "text" if self.measure.of_text else "data"
+
+    @property
+    def other_metrics(self) -> list[str]:
+        """What else was measured at the end of every finished run, on the data it is scored on."""
+        finals = [run.final.get("validation", {}) for group in self.groups for run in group.finished]
+        follow = ("bits", "perplexity") if self.measure.of_text else ()
+        shared = finals[0] if finals else {}
+        return [
+            name
+            for name in shared
+            if name not in (self.measure.name, *follow) and all(final.get(name) is not None for final in finals)
+        ]
 
 
 @dataclasses.dataclass
@@ -194,76 +165,16 @@ def compare(paths) -> Comparison:
     if not runs:
         raise UserError(f"no run can be read: {notes[0]}")
     runs, repeated = without_repeats(runs)
-    boards = [Board(rank(runs_of_board)) for runs_of_board in by(runs, "board").values()]
+    boards = in_order([Board(rank(runs_of_board)) for runs_of_board in by(runs, "board").values()])
     for board in boards:
         name_groups(board.groups)
     return Comparison(boards, notes + repeated)
 
 
-def read_run(directory: RunDirectory) -> tuple[Run, list[str]]:
-    """A run, and sentences about files of it that are damaged. Raises UserError when its config cannot be used."""
-    trial = directory.trial()
-    status = directory.status()
-    records, timing = directory.metrics.read(), directory.timing.read()
-    try:
-        run = Run(
-            name=one_line(directory.path.resolve().name),
-            cell=one_line(trial["config"]["cell"]["name"]),
-            layers=int(trial["config"]["cell"]["layers"]),
-            hidden=int(trial["config"]["cell"]["hidden"]),
-            seed=int(trial["config"]["seed"]),
-            parameters=int(trial["parameters"]),
-            config=trial["config"],
-            corpus=trial["corpus"],
-            task=trial["task"],
-            code=trial["code"],
-            init_from=trial.get("init_from", ""),
-            state=status["state"],
-            why=one_line(status["why"]),
-            final=_final(records),
-            validation=_curve(records, "validation", "nats"),
-            training=_curve(records, "train", "nats"),
-            smoothed=_last(_curve(records, "train", "smoothed_nats")),
-            seconds={line["step"]: line["seconds"] for line in timing},
-            ms_per_step=_ms_per_step(timing),
-            best_step=_best_step(records),
-            steps=max((record["step"] for record in records if record["kind"] == "train"), default=0),
-            steps_wanted=int(trial["config"]["train"]["steps"]),
-            samples=directory.samples(),
-        )
-        run.settings, run.board  # noqa: B018 - what they need is missed here, where the run's name is known
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{directory.path} does not hold what a run of this seqjax holds: {error!r}") from error
-    journals = [] if run.state == "running" else [directory.metrics, directory.timing]  # a line may be half written
-    damaged = filter(None, (journal.damage() for journal in journals))
-    return run, [one_line(f"{sentence}: it and what follows are left out") for sentence in damaged]
-
-
-def _curve(records: list[dict], kind: str, value: str) -> Curve:
-    """Finite values only."""
-    points = ((record["step"], record[value]) for record in records if record["kind"] == kind and value in record)
-    return {step: nats for step, nats in points if math.isfinite(nats)}
-
-
-def _last(curve: Curve) -> float | None:
-    return curve[max(curve)] if curve else None
-
-
-def _final(records: list[dict]) -> dict[str, dict[str, float]]:
-    finals = [record for record in records if record["kind"] == "final" and math.isfinite(record["nats"])]
-    return {record["split"]: {name: record.get(name) for name in SCORES} for record in finals}
-
-
-def _best_step(records: list[dict]) -> int | None:
-    finals = [record["step"] for record in records if record["kind"] == "final"]
-    validation = _curve(records, "validation", "nats")
-    return finals[-1] if finals else min(validation, key=validation.get, default=None)
-
-
-def _ms_per_step(timing: list[dict]) -> float | None:
-    """The median over dispatches, evaluation not counted."""
-    times = [1000 * line["dispatch"] / line["steps"] for line in timing if line["steps"]]
-    return statistics.median(times) if times else None
+def in_order(boards: list[Board]) -> list[Board]:
+    """Boards of one problem together, shortest first."""
+    families = list(dict.fromkeys(board.first.family for board in boards))
+    return sorted(boards, key=lambda board: (families.index(board.first.family), board.first.length or 0))
 
 
 def without_repeats(runs: list[Run]) -> tuple[list[Run], list[str]]:
@@ -283,25 +194,40 @@ def without_repeats(runs: list[Run]) -> tuple[list[Run], list[str]]:
 
 
 def rank(runs: list[Run]) -> list[Group]:
-    """The groups of one board, best mean first, groups without a score last."""
+    """The groups of one board: those solved most often first, then the best mean, groups without a score last."""
     groups = [Group(sorted(members, key=lambda run: (run.seed, run.name))) for members in by(runs, "group").values()]
-    return sorted(groups, key=lambda group: (group.mean is None, group.mean or 0.0, group.first.name))
+
+    def place(group: Group):
+        return (
+            group.mean is None and not group.judged,
+            -(group.fraction or 0.0),
+            group.mean is None,
+            group.mean or 0.0,
+            group.first.name,
+        )
+
+    return sorted(groups, key=place)
 
 
 def name_groups(groups: list[Group]) -> None:
     """Label groups by cell and by the settings that vary among them; the label of a run is its group's."""
-    varying = varying_settings([group.first for group in groups])
-    labels = [f"{group.first.cell}  {' '.join(_named(group.first, varying))}".strip() for group in groups]
-    for distinction in (lambda run: f"code={run.code[:8]}", lambda run: f"config={run.group[:8]}"):
-        count = collections.Counter(labels)
-        labels = [
-            f"{label}  {distinction(group.first)}" if count[label] > 1 else label
-            for label, group in zip(labels, groups, strict=True)
-        ]
-    for label, group in zip(labels, groups, strict=True):
+    for group, label in zip(groups, labels([group.first for group in groups]), strict=True):
         group.label = label
         for run in group.runs:
             run.label = label
+
+
+def labels(runs: list[Run], without: tuple[str, ...] = ()) -> list[str]:
+    """A label of its own for each run: its cell, and the settings that vary but for those named in `without`."""
+    varying = [key for key in varying_settings(runs) if key not in without]
+    found = [f"{run.cell}  {' '.join(_named(run, varying))}".strip() for run in runs]
+    for distinction in (lambda run: f"code={run.code[:8]}", lambda run: f"config={run.group[:8]}"):
+        count = collections.Counter(found)
+        found = [
+            f"{label}  {distinction(run)}" if count[label] > 1 else label
+            for label, run in zip(found, runs, strict=True)
+        ]
+    return found
 
 
 def varying_settings(runs: list[Run]) -> list[str]:
@@ -342,16 +268,21 @@ def deviation(values) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """The 95% interval of Wilson (1927) for a probability, from so many successes in so many trials, at least one."""
+    z = statistics.NormalDist().inv_cdf(0.975)
+    fraction, shrink = successes / trials, 1 + z**2 / trials
+    centre = (fraction + z**2 / (2 * trials)) / shrink
+    half = z * math.sqrt(fraction * (1 - fraction) / trials + z**2 / (4 * trials**2)) / shrink
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
 def bits(nats: float | None) -> float | None:
     return None if nats is None else nats / math.log(2)
 
 
 def perplexity(nats: float | None) -> float | None:
     return None if nats is None else math.exp(min(nats, 700.0))
-
-
-def digest(content) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def out_directory(paths) -> pathlib.Path:

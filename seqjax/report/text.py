@@ -19,11 +19,13 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def nats(mean: float | None, deviation: float | None = None) -> str:
-    """`1.5873 ± 0.0042`, or a dash."""
+def score(mean: float | None, deviation: float | None = None) -> str:
+    """`1.5873 ± 0.0042`, `3.12e-05 ± 1.4e-06`, or a dash: four decimals, or three digits of what is under 0.01."""
     if mean is None:
         return "—"
-    return number(mean, 4) + (f" ± {number(deviation, 4)}" if deviation is not None else "")
+    if mean == 0 or abs(mean) >= 0.01:
+        return number(mean, 4) + (f" ± {number(deviation, 4)}" if deviation is not None else "")
+    return f"{mean:.3g}" + (f" ± {deviation:.2g}" if deviation is not None else "")
 
 
 def number(value: float | None, digits: int) -> str:
@@ -45,6 +47,11 @@ def duration(seconds: float | None) -> str:
 
 def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def step(value: float | None) -> str:
+    """A step, or the median of steps, which may lie between two; empty for None."""
+    return "" if value is None else f"{value:,.10g}"
 
 
 def states(counts: dict[str, int]) -> str:

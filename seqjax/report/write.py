@@ -34,4 +34,4 @@ def write_report(paths, out: str | os.PathLike | None = None, console=None) -> p
 
 def _prefixed(boards):
     """Boards with what their files' names start with: nothing for the only one."""
-    return [(board, f"text{n}-" if len(boards) > 1 else "") for n, board in enumerate(boards, 1)]
+    return [(board, f"board{n}-" if len(boards) > 1 else "") for n, board in enumerate(boards, 1)]
