@@ -1,7 +1,8 @@
 """Every cell's equations once more, in float64 NumPy, as the papers write them: one matrix a gate, vectors as columns.
 
-`STEPS` maps a cell's name to its step `(weights, state, x) -> (state, output)`. The steps know nothing of how the
-package packs its matrices; `PACKING` alone says which block of columns of which parameter is which matrix.
+`STEPS` maps a cell's name to its step `(weights, state, x) -> (state, output)`, `GATES` to the values of its gates in
+that step. They know nothing of how the package packs its matrices; `PACKING` alone says which block of columns of which
+parameter is which matrix.
 """
 
 import numpy as np
@@ -24,28 +25,38 @@ ACTIVATIONS = {
 }
 
 
-def lstm(p, state, x):
-    c, h = state
+def lstm_gates(p, state, x):
+    _, h = state
     i = sigmoid(p["W_xi"] @ x + p["W_hi"] @ h + p["b_i"])
     f = sigmoid(p["W_xf"] @ x + p["W_hf"] @ h + p["b_f"])
     o = sigmoid(p["W_xo"] @ x + p["W_ho"] @ h + p["b_o"])
+    return {"input": i, "forget": f, "output": o}
+
+
+def lstm(p, state, x):
+    c, h = state
+    i, f, o = lstm_gates(p, state, x).values()
     g = np.tanh(p["W_xg"] @ x + p["W_hg"] @ h + p["b_g"])
     c = f * c + i * g
     h = o * np.tanh(c)
     return (c, h), h
 
 
-def gru(p, h, x):
+def gru_gates(p, h, x):
     r = sigmoid(p["W_xr"] @ x + p["W_hr"] @ h + p["b_r"])
     z = sigmoid(p["W_xz"] @ x + p["W_hz"] @ h + p["b_z"])
+    return {"reset": r, "update": z}
+
+
+def gru(p, h, x):
+    r, z = gru_gates(p, h, x).values()
     n = np.tanh(p["W_xh"] @ x + p["W_hh"] @ (r * h) + p["b_h"])
     h = z * h + (1 - z) * n
     return h, h
 
 
 def gru_reset_after(p, h, x):
-    r = sigmoid(p["W_xr"] @ x + p["W_hr"] @ h + p["b_r"])
-    z = sigmoid(p["W_xz"] @ x + p["W_hz"] @ h + p["b_z"])
+    r, z = gru_gates(p, h, x).values()
     n = np.tanh(p["W_xh"] @ x + p["b_h"] + r * (p["W_hh"] @ h + p["b_hh"]))
     h = z * h + (1 - z) * n
     return h, h
@@ -56,25 +67,42 @@ def widened(p, x):
     return p["P"] @ x if "P" in p else x
 
 
-def mut1(p, h, x):
+def mut1_gates(p, h, x):
     x = widened(p, x)
     z = sigmoid(p["W_xz"] @ x + p["b_z"])
     r = sigmoid(p["W_xr"] @ x + p["W_hr"] @ h + p["b_r"])
+    return {"update": z, "reset": r}
+
+
+def mut1(p, h, x):
+    z, r = mut1_gates(p, h, x).values()
+    x = widened(p, x)
     h = np.tanh(p["W_hh"] @ (r * h) + np.tanh(x) + p["b_h"]) * z + h * (1 - z)
     return h, h
 
 
-def mut2(p, h, x):
+def mut2_gates(p, h, x):
     x = widened(p, x)
     z = sigmoid(p["W_xz"] @ x + p["W_hz"] @ h + p["b_z"])
     r = sigmoid(x + p["W_hr"] @ h + p["b_r"])
+    return {"update": z, "reset": r}
+
+
+def mut2(p, h, x):
+    z, r = mut2_gates(p, h, x).values()
+    x = widened(p, x)
     h = np.tanh(p["W_hh"] @ (r * h) + p["W_xh"] @ x + p["b_h"]) * z + h * (1 - z)
     return h, h
 
 
-def mut3(p, h, x):
+def mut3_gates(p, h, x):
     z = sigmoid(p["W_xz"] @ x + p["W_hz"] @ np.tanh(h) + p["b_z"])
     r = sigmoid(p["W_xr"] @ x + p["W_hr"] @ h + p["b_r"])
+    return {"update": z, "reset": r}
+
+
+def mut3(p, h, x):
+    z, r = mut3_gates(p, h, x).values()
     h = np.tanh(p["W_hh"] @ (r * h) + p["W_xh"] @ x + p["b_h"]) * z + h * (1 - z)
     return h, h
 
@@ -87,6 +115,15 @@ STEPS = {
     "mut1": mut1,
     "mut2": mut2,
     "mut3": mut3,
+}
+
+GATES = {
+    "lstm": lstm_gates,
+    "gru": gru_gates,
+    "gru_reset_after": gru_gates,
+    "mut1": mut1_gates,
+    "mut2": mut2_gates,
+    "mut3": mut3_gates,
 }
 
 PACKING = {

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cells_numpy import ACTIVATIONS, PACKING, STEPS, named
+from cells_numpy import ACTIVATIONS, GATES, PACKING, STEPS, named
 from examples import assert_close, cast, make, numbers
 from flax import nnx
 from jax.test_util import check_grads
@@ -138,6 +138,21 @@ def test_equals_the_equations_in_numpy(float64, name, inputs):
         state, y = STEPS[name](weights, state, x)
         ys.append(y)
     assert_close(actual, (state, np.stack(ys)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if hasattr(cell, "gates")])
+@every_width
+def test_gates_equal_the_equations_in_numpy(float64, name, inputs):
+    assert name in GATES, f"the cell {name!r} offers its gates: write their equations in GATES of tests/cells_numpy.py"
+    cell, x = make(name, inputs, HIDDEN), numbers(2, inputs)
+    gates = cell.gates(random_state(cell), cell.project(jnp.asarray(x)))
+    weights = named(PACKING[name], parameters.flatten(cell))
+    assert_close(gates, GATES[name](weights, jax.tree.map(np.asarray, random_state(cell)), x), rtol=1e-13, atol=1e-14)
+    assert all(0 < value < 1 for gate in gates.values() for value in gate)
+
+
+def test_the_cells_with_gates_are_those_of_the_papers():
+    assert {name for name, cell in CELLS.items() if hasattr(cell, "gates")} == GATES.keys()
 
 
 @pytest.mark.parametrize("activation", rnn.ACTIVATIONS)

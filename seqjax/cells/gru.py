@@ -43,11 +43,18 @@ class GRU(nnx.Module):
     def step(
         self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]
     ) -> tuple[Float[Array, "hidden"], Float[Array, "hidden"]]:
-        rz, n = jnp.split(z, [2 * h.shape[-1]], axis=-1)
-        r, z = jnp.split(jax.nn.sigmoid(rz + h @ self.u_rz[...]), 2, axis=-1)
-        n = jnp.tanh(n + (r * h) @ self.u_n[...])
+        _, z, n = self._gates_and_candidate(h, z)
         h = z * h + (1 - z) * n
         return h, h
+
+    def gates(self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]) -> dict[str, Float[Array, "hidden"]]:
+        r, z, _ = self._gates_and_candidate(h, z)
+        return {"reset": r, "update": z}
+
+    def _gates_and_candidate(self, h, z):
+        rz, n = jnp.split(z, [2 * h.shape[-1]], axis=-1)
+        r, z = jnp.split(jax.nn.sigmoid(rz + h @ self.u_rz[...]), 2, axis=-1)
+        return r, z, jnp.tanh(n + (r * h) @ self.u_n[...])
 
     def __call__(self, h, x):
         return self.step(h, self.project(x))
@@ -88,12 +95,19 @@ class GRUResetAfter(nnx.Module):
     def step(
         self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]
     ) -> tuple[Float[Array, "hidden"], Float[Array, "hidden"]]:
+        _, z, n = self._gates_and_candidate(h, z)
+        h = z * h + (1 - z) * n
+        return h, h
+
+    def gates(self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]) -> dict[str, Float[Array, "hidden"]]:
+        r, z, _ = self._gates_and_candidate(h, z)
+        return {"reset": r, "update": z}
+
+    def _gates_and_candidate(self, h, z):
         gates = 2 * h.shape[-1]
         uh = h @ self.u[...]
         r, update = jnp.split(jax.nn.sigmoid(z[:gates] + uh[:gates]), 2, axis=-1)
-        n = jnp.tanh(z[gates:] + r * (uh[gates:] + self.b_n[...]))
-        h = update * h + (1 - update) * n
-        return h, h
+        return r, update, jnp.tanh(z[gates:] + r * (uh[gates:] + self.b_n[...]))
 
     def __call__(self, h, x):
         return self.step(h, self.project(x))

@@ -46,10 +46,20 @@ class LSTM(nnx.Module):
         self, state: tuple[Float[Array, "hidden"], Float[Array, "hidden"]], z: Float[Array, "4*hidden"]
     ) -> tuple[tuple[Float[Array, "hidden"], Float[Array, "hidden"]], Float[Array, "hidden"]]:
         c, h = state
-        i, f, g, o = jnp.split(z + h @ self.u[...], 4, axis=-1)
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        i, f, g, o = self._gates_and_candidate(h, z)
+        c = f * c + i * g
+        h = o * jnp.tanh(c)
         return (c, h), h
+
+    def gates(
+        self, state: tuple[Float[Array, "hidden"], Float[Array, "hidden"]], z: Float[Array, "4*hidden"]
+    ) -> dict[str, Float[Array, "hidden"]]:
+        i, f, _, o = self._gates_and_candidate(state[1], z)
+        return {"input": i, "forget": f, "output": o}
+
+    def _gates_and_candidate(self, h, z):
+        i, f, g, o = jnp.split(z + h @ self.u[...], 4, axis=-1)
+        return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
 
     def __call__(self, state, x):
         return self.step(state, self.project(x))

@@ -57,12 +57,19 @@ class MUT1(nnx.Module):
     def step(
         self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]
     ) -> tuple[Float[Array, "hidden"], Float[Array, "hidden"]]:
+        z, _, candidate = self._gates_and_candidate(h, z)
+        h = candidate * z + h * (1 - z)
+        return h, h
+
+    def gates(self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]) -> dict[str, Float[Array, "hidden"]]:
+        z, r, _ = self._gates_and_candidate(h, z)
+        return {"update": z, "reset": r}
+
+    def _gates_and_candidate(self, h, z):
         z, r, x = jnp.split(z, 3, axis=-1)
         z = jax.nn.sigmoid(z)
         r = jax.nn.sigmoid(r + h @ self.u_r[...])
-        candidate = jnp.tanh((r * h) @ self.u_h[...] + x)
-        h = candidate * z + h * (1 - z)
-        return h, h
+        return z, r, jnp.tanh((r * h) @ self.u_h[...] + x)
 
     def __call__(self, h, x):
         return self.step(h, self.project(x))
@@ -107,11 +114,18 @@ class MUT2(nnx.Module):
     def step(
         self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]
     ) -> tuple[Float[Array, "hidden"], Float[Array, "hidden"]]:
-        zr, x = jnp.split(z, [2 * h.shape[-1]], axis=-1)
-        z, r = jnp.split(jax.nn.sigmoid(zr + h @ self.u_zr[...]), 2, axis=-1)
-        candidate = jnp.tanh((r * h) @ self.u_h[...] + x)
+        z, _, candidate = self._gates_and_candidate(h, z)
         h = candidate * z + h * (1 - z)
         return h, h
+
+    def gates(self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]) -> dict[str, Float[Array, "hidden"]]:
+        z, r, _ = self._gates_and_candidate(h, z)
+        return {"update": z, "reset": r}
+
+    def _gates_and_candidate(self, h, z):
+        zr, x = jnp.split(z, [2 * h.shape[-1]], axis=-1)
+        z, r = jnp.split(jax.nn.sigmoid(zr + h @ self.u_zr[...]), 2, axis=-1)
+        return z, r, jnp.tanh((r * h) @ self.u_h[...] + x)
 
     def __call__(self, h, x):
         return self.step(h, self.project(x))
@@ -152,12 +166,19 @@ class MUT3(nnx.Module):
     def step(
         self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]
     ) -> tuple[Float[Array, "hidden"], Float[Array, "hidden"]]:
+        z, _, candidate = self._gates_and_candidate(h, z)
+        h = candidate * z + h * (1 - z)
+        return h, h
+
+    def gates(self, h: Float[Array, "hidden"], z: Float[Array, "3*hidden"]) -> dict[str, Float[Array, "hidden"]]:
+        z, r, _ = self._gates_and_candidate(h, z)
+        return {"update": z, "reset": r}
+
+    def _gates_and_candidate(self, h, z):
         z, r, x = jnp.split(z, 3, axis=-1)
         z = jax.nn.sigmoid(z + jnp.tanh(h) @ self.u_z[...])
         r = jax.nn.sigmoid(r + h @ self.u_r[...])
-        candidate = jnp.tanh((r * h) @ self.u_h[...] + x)
-        h = candidate * z + h * (1 - z)
-        return h, h
+        return z, r, jnp.tanh((r * h) @ self.u_h[...] + x)
 
     def __call__(self, h, x):
         return self.step(h, self.project(x))
