@@ -97,7 +97,7 @@ def test_products_of_a_linear_rnn_are_powers_of_its_matrix(float64):
 
 
 def test_lstm_with_open_forget_gates_keeps_the_gradient_of_its_memory(float64):
-    """f = 1 and i = 0, whatever comes in: c' = c and dc_T/dc_t is the identity. No gate sees h, the other way from c."""
+    """f = 1 and i = 0, whatever comes in: c' = c, dc_T/dc_t the identity. No gate sees h, the other way from c."""
     cell = random_cell("lstm")
     cell.u = nnx.Param(jnp.zeros_like(cell.u[...]))
     cell.w = nnx.Param(cell.w[...] * np.r_[np.zeros(2 * HIDDEN), np.ones(2 * HIDDEN)])
