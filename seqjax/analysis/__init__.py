@@ -1,4 +1,4 @@
-"""Looking into a recurrent network: pure functions of a cell, its parameters and inputs, for notebooks and for training.
+"""Looking into a recurrent network: pure functions of a cell, its parameters and inputs.
 
 How far back does the loss reach into the memory of an LSTM? The norm of dL/dc_t for every step t and example:
 

@@ -15,7 +15,7 @@ from jaxtyping import Float64
 WINDOW = {"w": (4.0, 6.0), "b": (-3.0, -1.5)}  # shows the wall, from where it begins to where it is steepest
 START = {"w": 4.8, "b": -2.2, "learning_rate": 0.3, "steps": 150, "clip": 0.3}  # descends to the wall in 30 steps
 
-Floats = float | Float64[np.ndarray, "*shape"]
+Floats = float | Float64[np.ndarray, "..."]
 
 
 def loss(w: Floats, b: Floats, steps: int = 50) -> Floats:

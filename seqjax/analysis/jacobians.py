@@ -1,8 +1,8 @@
 """How a small change of the state at one step changes the state at later ones: Jacobians, their products and spectra.
 
 Vectors are columns: `J[i, j] = ds'_i / ds_j`, so that a change d of the state becomes J d. The state of n numbers is
-flattened in the order of `jax.flatten_util.ravel_pytree`; the LSTM's is c, then h. With s_0 the starting state and s_t
-that after t steps, products of many small or large Jacobians are taken in 64 bits, outside JAX.
+flattened in the order of `jax.flatten_util.ravel_pytree`; the LSTM's is c, then h. s_0 is the starting state, s_t that
+after t steps. Products over many steps leave the range of 32 bits, so they are taken in NumPy and 64.
 
 Reference: Pascanu, Mikolov & Bengio (2013), ICML, arXiv:1211.5063.
 """
