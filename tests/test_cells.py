@@ -10,9 +10,11 @@ from flax import nnx
 from jax.test_util import check_grads
 
 from seqjax.cells import CELLS, cell_options, find_cell, rnn
+from seqjax.config import defaults, override
 from seqjax.errors import UserError
 from seqjax.initialisers import initialiser
 from seqjax.models import parameters
+from seqjax.models.build import cell_maker
 
 HIDDEN = 4
 every_cell = pytest.mark.parametrize("name", CELLS)
@@ -212,7 +214,38 @@ def test_forget_bias_is_where_the_forget_gates_bias_starts():
     biases = named(PACKING["lstm"], parameters.flatten(CELLS["lstm"](3, HIDDEN, rngs=nnx.Rngs(0), forget_bias=2.5)))
     assert (biases["b_f"] == 2.5).all()
     assert not np.concatenate([biases["b_i"], biases["b_g"], biases["b_o"]]).any()
-    assert cell_options("lstm") == {"forget_bias": 1.0}
+    assert cell_options("lstm") == {"forget_bias": 1.0, "chrono": 0}
+
+
+def test_chrono_spreads_the_time_constants_up_to_the_longest_dependency():
+    cell = CELLS["lstm"](3, 1000, rngs=nnx.Rngs(0), chrono=100, forget_bias=2.5)
+    biases = named(PACKING["lstm"], parameters.flatten(cell))
+    drawn = np.exp(biases["b_f"])
+    assert 1 <= drawn.min() < 2 and 98 < drawn.max() < 99.001
+    assert drawn.mean() == pytest.approx(50, abs=4 * (98 / np.sqrt(12)) / np.sqrt(1000))
+    np.testing.assert_array_equal(biases["b_i"], -biases["b_f"])
+    assert not np.concatenate([biases["b_g"], biases["b_o"]]).any()
+
+
+def test_chrono_leaves_the_matrices_as_they_are_without_it():
+    without, cell = (CELLS["lstm"](3, HIDDEN, rngs=nnx.Rngs(0), chrono=chrono) for chrono in (0, 100))
+    np.testing.assert_array_equal(cell.w[...], without.w[...])
+    np.testing.assert_array_equal(cell.u[...], without.u[...])
+
+
+@pytest.mark.parametrize("chrono", [-100, 1, 2])
+def test_chrono_under_3_steps_is_refused(chrono):
+    with pytest.raises(UserError, match=f"chrono is the longest dependency in steps, at least 3, not {chrono}"):
+        CELLS["lstm"](3, HIDDEN, rngs=nnx.Rngs(0), chrono=chrono)
+
+
+def test_chrono_is_set_from_the_command_line():
+    config = defaults()
+    config.lock()
+    config.cell.options.unlock()
+    override(config, "cell.options.chrono", "100")
+    biases = named(PACKING["lstm"], parameters.flatten(cell_maker(config)(3, rngs=nnx.Rngs(0))))
+    assert biases["b_f"].max() > np.log(50)
 
 
 def test_irnn_starts_as_the_identity():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from seqjax.errors import UserError
 from seqjax.initialisers import initialiser, per_gate
 
 
@@ -18,7 +19,11 @@ class LSTM(nnx.Module):
 
     The state is `(c, h)`, the output `h'`. `forget_bias` is what b_f starts at; the other biases start at 0.
 
-    Reference: Hochreiter & Schmidhuber (1997), Neural Computation 9(8); forget gate: Gers et al. (2000).
+    With `chrono` over 0, the longest dependency expected in steps, the units start with time constants spread up to
+    it, in place of `forget_bias`: b_f is drawn as log U[1, chrono - 1], and b_i is -b_f.
+
+    Reference: Hochreiter & Schmidhuber (1997), Neural Computation 9(8); forget gate: Gers et al. (2000); chrono:
+    Tallec & Ollivier (2018), arXiv:1804.11188.
     """
 
     def __init__(
@@ -30,10 +35,17 @@ class LSTM(nnx.Module):
         kernel_init=initialiser("glorot"),
         recurrent_init=initialiser("orthogonal"),
         forget_bias: float = 1.0,
+        chrono: int = 0,
     ):
+        if chrono and chrono < 3:
+            raise UserError(f"chrono is the longest dependency in steps, at least 3, not {chrono}")
         self.w = nnx.Param(per_gate(kernel_init, 4)(rngs.params(), (inputs, 4 * hidden)))
         self.u = nnx.Param(per_gate(recurrent_init, 4)(rngs.params(), (hidden, 4 * hidden)))
-        self.b = nnx.Param(jnp.zeros(4 * hidden).at[hidden : 2 * hidden].set(forget_bias))
+        b = jnp.zeros(4 * hidden).at[hidden : 2 * hidden].set(forget_bias)
+        if chrono:
+            b_f = jnp.log(jax.random.uniform(rngs.params(), (hidden,), minval=1, maxval=chrono - 1))
+            b = b.at[: 2 * hidden].set(jnp.concatenate([-b_f, b_f]))
+        self.b = nnx.Param(b)
 
     def initial_state(self) -> tuple[Float[Array, "hidden"], Float[Array, "hidden"]]:
         zeros = jnp.zeros(self.u.shape[0], self.u.dtype)
