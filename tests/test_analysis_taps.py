@@ -87,7 +87,7 @@ def test_parameters_do_not_notice(float64):
     assert not any(isinstance(layer, Tapped) for layer in model.stack.layers)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "mut1"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_the_states_seen_are_those_of_a_run_step_by_step(float64, cell):
     model = network(cell=cell)
     dropped = partial(loss, symbols=symbols(), **DROPOUT)
