@@ -22,7 +22,8 @@ from seqjax.errors import UserError
 from seqjax.report import compare, write_report
 from seqjax.report.page_samples import MOST_STEPS, few
 from seqjax.report.palette import group_styles
-from seqjax.report.tables import group_rows, print_leaderboards, run_rows
+from seqjax.report.tables import group_rows, run_rows
+from seqjax.report.terminal import print_comparison
 from seqjax.report.text import duration, visible
 from seqjax.results import RunDirectory, write_json
 
@@ -208,7 +209,7 @@ def assert_not_counted(tmp_path, state):
     assert (board.groups[2].mean, board.groups[2].seeds) == (None, 0)
     assert "the reason is this" in write_report([tmp_path]).read_text()
     console = Console(file=io.StringIO())
-    print_leaderboards(compare([tmp_path]), console)
+    print_comparison(compare([tmp_path]), console)
     printed = console.file.getvalue()
     assert f"2 done, 1 {state}" in printed
     assert f"gru-005-seed2 {state}: the reason is this" in printed

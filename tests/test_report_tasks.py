@@ -1,14 +1,24 @@
 """Reports of tasks without a text: their own measures, baselines, success, lengths and probes."""
 
 import copy
+import csv
 import io
 import math
 import re
+import warnings
 
+import numpy as np
+import pyarrow.parquet
+import pytest
 from rich.console import Console
 
 from seqjax.report import compare, write_report
-from seqjax.report.tables import group_rows, print_leaderboards, run_rows
+from seqjax.report.figures import group_curve, to_the_end
+from seqjax.report.length_figure import success_figure
+from seqjax.report.lengths import families
+from seqjax.report.rows import wilson
+from seqjax.report.tables import group_rows, run_rows
+from seqjax.report.terminal import print_comparison
 from seqjax.report.text import score
 from seqjax.results import RunDirectory
 
@@ -92,7 +102,7 @@ def fall(step, last, count=10):
 
 def printed(runs, width=120):
     console = Console(file=io.StringIO(), width=width)
-    print_leaderboards(compare([runs]), console)
+    print_comparison(compare([runs]), console)
     return console.file.getvalue()
 
 
@@ -145,3 +155,197 @@ def test_small_scores_keep_their_digits():
         "3.12e-05",
     ]
     assert score(3.1234e-5, 1.44e-6) == "3.12e-05 ± 1.4e-06"
+
+
+def successes(runs):
+    """gru solves 2 of 3, lstm 3 of 3 with a worse mean, rnn diverges, mut1 still runs after it was solved."""
+    for seed, last in enumerate((0.001, 0.001, 0.012)):
+        make_run(runs, {"cell.name": "gru", "seed": seed}, scores=(0.75, last))
+        make_run(runs, {"cell.name": "lstm", "seed": seed}, scores=(0.75, 0.5, 0.009)[seed - 3 :])
+        make_run(runs, {"cell.name": "rnn", "seed": seed}, scores=(0.75, 0.009, 0.75), state="diverged")
+    make_run(runs, {"cell.name": "mut1"}, scores=(0.75, 0.001), state="interrupted")
+    return runs
+
+
+def test_those_solved_most_often_come_first_and_diverged_runs_count(tmp_path):
+    (board,) = compare([successes(tmp_path)]).boards
+    said = [(group.label, group.solved, group.judged, group.seeds) for group in board.groups]
+    assert said == [("lstm", 3, 3, 3), ("gru", 2, 3, 3), ("rnn", 0, 3, 0), ("mut1", 0, 0, 0)]
+    assert board.groups[0].mean > board.groups[1].mean
+    rows = group_rows(compare([tmp_path]))
+    assert [(row["solved"], row["ended"], row["median_step_solved"]) for row in rows] == [
+        (3, 3, 200.0),
+        (2, 3, 200.0),
+        (0, 3, None),
+        (0, 0, None),
+    ]
+    assert {(row["metric"], row["scored_on"], row["baseline"], row["solved_below"]) for row in rows} == {
+        ("error", "validation", 0.75, 0.01)
+    }
+
+
+def test_success_and_baseline_are_on_the_terminal_and_the_page(tmp_path):
+    said = printed(successes(tmp_path))
+    for line in (r"1 +lstm +3/3 +200 ", r"2 +gru +2/3 +200 ", r"\n +rnn +0/3 .*3 diverged", re.escape(YARDSTICKS)):
+        assert re.search(line, said), line
+    page = write_report([tmp_path]).read_text()
+    for piece in ("solves the task in <strong>3 of 3 trials</strong>", ">0/3</td>", ">3 diverged</span>"):
+        assert piece in page
+    assert f'<p class="note">{YARDSTICKS}</p>' in page
+    assert "<h3>Samples</h3>" in page
+    assert "What they write" not in page
+
+
+def test_nobody_solved_it(tmp_path):
+    make_run(tmp_path)
+    make_run(tmp_path, {"seed": 1}, state="diverged")
+    assert "None of 2 trials that ended solved the task." in write_report([tmp_path]).read_text()
+
+
+def test_only_diverged_runs_still_make_a_report(tmp_path):
+    for seed in range(5):
+        make_run(tmp_path, {"seed": seed}, scores=(), state="diverged", why="the loss is not finite")
+    assert re.search(r"rnn +0/5 .*5 diverged", printed(tmp_path))
+    assert ">0/5</td>" in write_report([tmp_path]).read_text()
+
+
+def test_texts_have_no_column_of_success(tmp_path):
+    make_run(tmp_path, measure={**MSE, "name": "nats", "unit": "nats per symbol"})
+    assert "solved" not in printed(tmp_path)
+    (row,) = group_rows(compare([tmp_path]))
+    assert (row["solved"], row["ended"], row["mean_bits"]) == (None, None, pytest.approx(0.2 / math.log(2)))
+
+
+@pytest.mark.parametrize(
+    ("solved", "ended", "low", "high"), [(0, 5, 0.0, 0.4345), (5, 5, 0.5655, 1.0), (3, 10, 0.1078, 0.6032)]
+)
+def test_intervals_are_those_of_wilson(solved, ended, low, high):
+    assert wilson(solved, ended) == pytest.approx((low, high), abs=1e-4)
+
+
+def svg(runs, name="learning_curves"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return (write_report([runs]).parent / f"{name}.svg").read_text()
+
+
+def test_figures_name_the_unit_the_baseline_and_the_criterion(tmp_path):
+    make_run(tmp_path)
+    drawn = svg(tmp_path)
+    for words in (
+        "Validation error while training",
+        "validation error (of sequences wrong)",
+        "guessing among 4 classes (0.75)",
+        "solved: under 1% of 10,000 sequences wrong",
+    ):
+        assert words in drawn
+    assert "logarithmic" not in drawn
+
+
+def test_a_baseline_far_from_the_scores_is_not_drawn(tmp_path):
+    make_run(tmp_path, scores=(0.02, 0.015), measure={**ERROR, "solved_below": None, "solved_is": ""})
+    assert "guessing" not in svg(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("last", "words"), [(2e-5, "logarithmic axis"), (0.0, "logarithmic axis, linear below 0.001 to show 0")]
+)
+@pytest.mark.parametrize("name", ["learning_curves", "loss_by_time"])
+def test_scores_over_decades_have_a_logarithmic_axis(tmp_path, last, words, name):
+    for seed in (0, 1):
+        make_run(tmp_path, {"seed": seed}, scores=(0.75, 0.1 + seed, 0.002, last), measure=MSE)
+    assert words in svg(tmp_path, name)
+
+
+@pytest.mark.parametrize("scores", [(0.0, 0.0), (0.75, 0.75), (0.5, 0.0), (0.3, 1e30)])
+def test_odd_scores_draw_without_warnings(tmp_path, scores):
+    make_run(tmp_path, scores=scores)
+    make_run(tmp_path, {"seed": 1}, scores=scores)
+    svg(tmp_path)
+
+
+def test_a_run_that_stopped_when_solved_is_drawn_to_the_end(tmp_path):
+    make_run(tmp_path, scores=(0.5, 0.0))
+    make_run(tmp_path, {"seed": 1}, scores=(0.5, 0.5, 0.5, 0.4))
+    (board,) = compare([tmp_path]).boards
+    steps, means, _ = group_curve(to_the_end(board.runs, "validation"))
+    assert steps.tolist() == [100, 200, 300, 400]
+    assert means == pytest.approx([0.5, 0.25, 0.25, 0.2])
+    assert group_curve(to_the_end(board.runs, "seconds"))[1] == pytest.approx([1, 2, 3, 4])
+    assert "drawn on at their last score" in write_report([tmp_path]).read_text()
+
+
+def lengths(runs, measure=ERROR):
+    """lstm solves all of both lengths, rnn 2 of 2 short ones and none of the long, of which one diverges."""
+    for length in (100, 20):
+        for seed in (0, 1):
+            make_run(
+                runs, {"task.length": length, "cell.name": "lstm", "seed": seed}, scores=(0.7, 0.0), measure=measure
+            )
+            last, state = (0.001, "done") if length == 20 else (0.6, ("done", "diverged")[seed])
+            make_run(runs, {"task.length": length, "seed": seed}, scores=(0.7, last), state=state, measure=measure)
+    return runs
+
+
+def test_success_by_length(tmp_path):
+    out = write_report([lengths(tmp_path)]).parent
+    with open(out / "success_by_length.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["label"], row["length"], row["seeds"], row["solved"], row["median_step_solved"]) for row in rows] == [
+        ("lstm", "20", "2", "2", "200.0"),
+        ("lstm", "100", "2", "2", "200.0"),
+        ("rnn", "20", "2", "2", "200.0"),
+        ("rnn", "100", "2", "0", ""),
+    ]
+    low, high = wilson(0, 2)
+    assert [float(rows[-1][name]) for name in ("fraction", "low", "high", "mean")] == [0.0, low, high, 0.6]
+    assert {row["task"] for row in rows} == {"temporal order, 2 symbols"}
+    assert (out / "success_by_length.png").exists()
+    page = (out / "report.html").read_text()
+    assert page.index("Success against length: temporal order, 2 symbols") < page.index("Leaderboard")
+    assert "Length 100 is the longest that every trial of a model solved: lstm." in page
+    said = printed(tmp_path)
+    assert re.search(r"model +20 +100", said)
+    assert re.search(r"rnn +2/2 +0/2\s", said)
+
+
+def test_score_by_length_where_nothing_says_what_success_is(tmp_path):
+    lengths(tmp_path, MSE)
+    assert "validation mean squared error" in svg(tmp_path, "score_by_length")
+    assert re.search(r"lstm +0\.0000 ± 0\.0000 +0\.0000 ± 0\.0000", printed(tmp_path))
+
+
+def test_lines_that_coincide_stay_visible(tmp_path):
+    for cell in ("lstm", "gru", "rnn"):
+        for length in (20, 100):
+            make_run(tmp_path, {"task.length": length, "cell.name": cell}, scores=(0.7, 0.0))
+    (family,) = families(compare([tmp_path]))
+    (axes,) = success_figure(family).axes
+    lines = [tuple(line.get_ydata()) for line in axes.lines]
+    assert len(set(lines)) == len(lines) == 3
+    assert np.ptp(lines) < 0.05
+    assert len({line.get_xdata()[0] for line in axes.lines}) == 3
+
+
+def test_problems_that_differ_in_more_than_the_length_are_not_one_line(tmp_path):
+    make_run(tmp_path, {"task.length": 20})
+    make_run(tmp_path, {"task.length": 50}, task={"problem": "temporal_order", "length": 50, "symbols": 3})
+    assert not families(compare([tmp_path]))
+    assert not (write_report([tmp_path]).parent / "success_by_length.csv").exists()
+
+
+def test_settings_that_vary_name_the_lines(tmp_path):
+    for length in (20, 50):
+        for rate in (0.1, 0.01):
+            make_run(tmp_path, {"task.length": length, "optimiser.learning_rate": rate})
+    (family,) = families(compare([tmp_path]))
+    assert sorted(line.label for line in family.lines) == ["rnn  learning_rate=0.01", "rnn  learning_rate=0.1"]
+    assert family.lengths == [20, 50]
+
+
+def test_tables_of_tasks_say_what_the_rows_say(tmp_path):
+    lengths(tmp_path)
+    comparison = compare([tmp_path])
+    out = write_report([tmp_path]).parent
+    for name, rows in (("runs", run_rows(comparison)), ("leaderboard", group_rows(comparison))):
+        assert pyarrow.parquet.read_table(out / f"{name}.parquet").to_pylist() == rows

@@ -33,7 +33,7 @@ SETTINGS = {
 
 # Inches.
 WIDTH, PLOT_HEIGHT = 6.8, 3.4
-LEFT, RIGHT, TOP, BOTTOM = 0.9, 0.2, 0.5, 0.62
+LEFT, RIGHT, TOP, BOTTOM = 0.9, 0.25, 0.5, 0.62
 LEGEND_ROW, LEGEND_HANDLE, LETTER = 0.172, 0.66, 0.076
 LONGEST_LABEL = 70  # letters in a legend
 LONGEST_AXIS = 46  # letters beside an axis before it takes a second line
@@ -81,9 +81,11 @@ def legend_shape(labels: list[str]) -> tuple[int, int]:
     return -(-len(labels) // columns), columns
 
 
-def canvas(title: str, xlabel: str, ylabel: str, labels: list[str]):
-    """A figure as high as its legend needs, with the plot of one size throughout."""
-    height = TOP + PLOT_HEIGHT + BOTTOM + LEGEND_ROW * legend_shape(labels)[0] + 0.1
+def canvas(title: str, xlabel: str, ylabel: str, labels: list[str], lines: list[str] | None = None):
+    """A figure as high as its legend needs, with the plot of one size throughout. The legend's rows are shared by
+    `labels`, and each of `lines` has its own below.
+    """
+    height = TOP + PLOT_HEIGHT + BOTTOM + LEGEND_ROW * (legend_shape(labels)[0] + len(lines or [])) + 0.1
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
     plot_bottom = height - TOP - PLOT_HEIGHT
@@ -92,7 +94,7 @@ def canvas(title: str, xlabel: str, ylabel: str, labels: list[str]):
     )
     dress(axes)
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=10)
-    axes.set_xlabel(xlabel)
+    axes.set_xlabel(xlabel, parse_math=False)
     axes.set_ylabel(textwrap.fill(ylabel, LONGEST_AXIS), parse_math=False)
     return figure, axes
 
@@ -105,14 +107,23 @@ def dress(axes) -> None:
     axes.tick_params(length=3)
 
 
-def legend(figure: Figure, handles: list, labels: list[str], handle: float = 3.2) -> None:
+def legend(figure: Figure, handles: list, labels: list[str], handle: float = 3.2, lines=((), ())) -> None:
+    """Below the plot: `labels` in columns and, under them, the handles and labels of `lines`, one a row."""
+    handles_of_lines, labels_of_lines = lines
+    height = len(labels_of_lines) * LEGEND_ROW / figure.get_figheight()
+    _legend(figure, handles, labels, height, handle, legend_shape(labels)[1])
+    if labels_of_lines:
+        _legend(figure, handles_of_lines, labels_of_lines, 0.0, 3.2, 1)
+
+
+def _legend(figure: Figure, handles, labels, bottom: float, handle: float, columns: int) -> None:
     legend = figure.legend(
         handles,
         # matplotlib leaves out a label that starts with an underscore; a space before it does not show.
         [" " * label.startswith("_") + shortened(one_line(label), LONGEST_LABEL) for label in labels],
         loc="lower left",
-        bbox_to_anchor=(LEFT / WIDTH - 0.01, 0.0),
-        ncols=legend_shape(labels)[1],
+        bbox_to_anchor=(LEFT / figure.get_figwidth() - 0.01, bottom),
+        ncols=columns,
         frameon=False,
         fontsize=9,
         handlelength=handle,

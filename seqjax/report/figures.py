@@ -78,8 +78,7 @@ def loss_by_parameters(board: Board) -> Figure | None:
     cells = list(dict.fromkeys(group.first.cell for group in groups))
     scale = score_scale([np.array([group.mean for group in groups])], board.measure)
     title = f"{board.measure.noun.capitalize()} against size"
-    labels = [*cells, *scale.labels]
-    figure, axes = canvas(title, "parameters", f"{board.scored_on} {board.measure.axis}", labels)
+    figure, axes = canvas(title, "parameters", f"{board.scored_on} {board.measure.axis}", cells, scale.labels)
     for cell in cells:
         colour, marker = styles[cell]
         best = {}
@@ -97,8 +96,7 @@ def loss_by_parameters(board: Board) -> Figure | None:
             axes.plot(sizes, [best[size] for size in sizes], color=colour, linewidth=1.4, alpha=0.6, zorder=2)
     _scale_sizes(axes, [group.first.parameters for group in groups])
     handles = [Line2D([], [], color=styles[cell][0], marker=styles[cell][1], linestyle="") for cell in cells]
-    lines = scale.draw(axes)
-    legend(figure, handles + lines, labels, handle=3.2 if lines else 1.2)
+    legend(figure, handles, cells, handle=1.2, lines=(scale.draw(axes), scale.labels))
     return figure
 
 
@@ -153,8 +151,8 @@ def _curves(board: Board, curves: list, title: str, xlabel: str, ylabel: str) ->
     if not shown:
         return None
     scale = score_scale([curves[n][1] for n in shown], board.measure)
-    labels = [board.groups[n].label + _unfinished(board.groups[n]) for n in shown] + scale.labels
-    figure, axes = canvas(title, xlabel, ylabel, labels)
+    labels = [board.groups[n].label + _unfinished(board.groups[n]) for n in shown]
+    figure, axes = canvas(title, xlabel, ylabel, labels, scale.labels)
     styles, handles = group_styles(board.groups), []
     for n in reversed(shown):  # the best are drawn last, over the others
         (xs, means, spread), (colour, line, marker) = curves[n], styles[n]
@@ -169,7 +167,7 @@ def _curves(board: Board, curves: list, title: str, xlabel: str, ylabel: str) ->
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=xlabel == "step"))
     if axes.get_xlim()[1] >= 10_000:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    legend(figure, handles[::-1] + scale.draw(axes), labels)
+    legend(figure, handles[::-1], labels, lines=(scale.draw(axes), scale.labels))
     return figure
 
 

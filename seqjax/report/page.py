@@ -4,8 +4,10 @@ import importlib.resources
 
 from seqjax.report import text
 from seqjax.report.canvas import Drawing
+from seqjax.report.lengths import Family
 from seqjax.report.markup import escape, figures
 from seqjax.report.page_leaderboard import leaderboard, verdict
+from seqjax.report.page_lengths import lengths
 from seqjax.report.page_runs import runs, troubles
 from seqjax.report.page_samples import samples
 from seqjax.report.rows import Board, Comparison
@@ -17,8 +19,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 NOTHING_DRAWN = '<p class="note">Nothing has been measured yet, so there is nothing to draw.</p>\n'
 
 
-def render(comparison: Comparison, drawn: list[list[Drawing]]) -> str:
-    """The page. `drawn` holds the figures of each board."""
+def render(comparison: Comparison, drawn: list[list[Drawing]], by_length: list[tuple[Family, Drawing]]) -> str:
+    """The page. `drawn` holds the figures of each board, `by_length` the problems learned at several lengths."""
     style = importlib.resources.files("seqjax.report").joinpath("page.css").read_text(encoding="utf-8")
     title = _title(comparison)
     several = len(comparison.boards) > 1
@@ -43,7 +45,7 @@ def render(comparison: Comparison, drawn: list[list[Drawing]]) -> str:
 <h1>{escape(title)}</h1>
 {_contents(comparison) if several else ""}</header>
 <main>
-{boards}{troubles(comparison)}{runs(comparison)}</main>
+{lengths(by_length)}{boards}{troubles(comparison)}{runs(comparison)}</main>
 <footer>The same numbers: <code>leaderboard.csv</code>, <code>runs.csv</code> and both as Parquet, beside this page,
 with every figure as PNG and SVG.</footer>
 </body>

@@ -15,23 +15,26 @@ def write_report(paths, out: str | os.PathLike | None = None, console=None) -> p
     Raises UserError when there is nothing to compare, or `out` cannot be written.
     """
     # Here, so that `import seqjax.report` stays fast: matplotlib and pyarrow take most of a second.
-    from seqjax.report import figures, page, tables
+    from seqjax.report import figures, length_figure, page, tables, terminal
+    from seqjax.report.lengths import families
 
     comparison = compare(paths)
+    known = families(comparison)
     if console is not None:
-        tables.print_leaderboards(comparison, console)
+        terminal.print_comparison(comparison, console)
     out = out_directory(paths) if out is None else pathlib.Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         tables.write(comparison, out)
-        drawn = [figures.write(board, out, prefix) for board, prefix in _prefixed(comparison.boards)]
+        by_length = [(family, length_figure.write(family, out, prefix)) for family, prefix in numbered("task", known)]
+        drawn = [figures.write(board, out, prefix) for board, prefix in numbered("board", comparison.boards)]
     except OSError as error:
         raise UserError(f"the report cannot be written to {out}: {error.strerror or error}") from error
     report = out / "report.html"
-    write_atomically(report, page.render(comparison, drawn))
+    write_atomically(report, page.render(comparison, drawn, by_length))
     return report
 
 
-def _prefixed(boards):
-    """Boards with what their files' names start with: nothing for the only one."""
-    return [(board, f"board{n}-" if len(boards) > 1 else "") for n, board in enumerate(boards, 1)]
+def numbered(word: str, things: list) -> list[tuple]:
+    """Things with what the names of their files start with: nothing for the only one."""
+    return [(thing, f"{word}{n}-" if len(things) > 1 else "") for n, thing in enumerate(things, 1)]
