@@ -11,7 +11,7 @@ from seqjax.errors import UserError
 
 
 def main(arguments: list[str]) -> None:
-    """Print nats, bits and perplexity per symbol."""
+    """Print the scores of a split."""
     parser = entry.parser("evaluate", __doc__)
     parser.add_argument("run", help="a run directory")
     which = parser.add_mutually_exclusive_group()
@@ -27,23 +27,24 @@ def main(arguments: list[str]) -> None:
 
     loaded = load(options.run)
     if options.text:
+        if not hasattr(loaded, "vocabulary"):
+            raise UserError(f"{options.run} is no language model, but a run of the task {loaded.config.task.name}")
         try:
             raw = pathlib.Path(options.text).read_bytes()
         except OSError as error:
             raise UserError(f"the text {options.text!r} cannot be read: {error.strerror}") from error
-        name, symbols = options.text, loaded.vocabulary.encode(raw, f"the text {options.text!r}")
+        symbols = loaded.vocabulary.encode(raw, f"the text {options.text!r}")
+        name, size, scores = options.text, len(symbols), loaded.task.score(loaded.model, symbols)
     else:
         if options.split not in SPLITS:
             raise UserError(f"unknown split {options.split!r}; {did_you_mean(options.split, SPLITS)}")
         name = options.split
-        symbols = open_task(RunDirectory(options.run).trial())[1].splits[name]
-        if not len(symbols):
-            raise UserError(f"this run has no {name} split: its config's fraction is 0")
-    scores = loaded.task.score(loaded.model, symbols)
-    print(
-        f"{name}: {scores['nats']:.4f} nats, {scores['bits']:.4f} bits, perplexity {scores['perplexity']:.3f} "
-        f"per symbol, over {len(symbols) - 1:,} symbols"
-    )
+        task = open_task(RunDirectory(options.run).trial())[1]
+        size, scores = task.held_out(name), task.evaluate(loaded.model, name)
+        if not scores:
+            raise UserError(f"this run has no {name} split to measure")
+    of = "symbols" if hasattr(loaded, "vocabulary") else "sequences"
+    print(f"{name}, {size:,} {of}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items()))
 
 
 if __name__ == "__main__":

@@ -91,12 +91,18 @@ def _plan_on_cpu() -> None:
     jax.config.update("jax_platforms", "cpu")
 
 
+def _data(trial: dict) -> str:
+    corpus, title = trial["corpus"], trial["title"]
+    if corpus is None:
+        return f"task: {title}"
+    return f"data: {title}, {corpus['size']:,} bytes, SHA-256 {corpus['sha256'][:16]}..."
+
+
 def _announce(console: Console, planned) -> None:
     for note in planned.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    corpora = {(c["source"], c["sha256"], c["size"]) for c in (run.trial()["corpus"] for run in planned.runs)}
-    for source, sha256, size in sorted(corpora):
-        console.print(f"text: {source}, {size:,} bytes, SHA-256 {sha256[:16]}...", highlight=False)
+    for line in dict.fromkeys(_data(run.trial()) for run in planned.runs):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     done = len(planned.finished)
     trials = "1 trial" if len(planned.runs) == 1 else f"{len(planned.runs)} trials"
     console.print(f"{trials}: {len(planned.todo)} to run, {done} finished before", highlight=False)

@@ -54,6 +54,10 @@ def defaults() -> ConfigDict:
     config.clip.name = "norm"  # norm, element, none
     config.clip.value = 5.0
 
+    config.regulariser = ConfigDict()
+    config.regulariser.name = "none"  # none, pascanu
+    config.regulariser.weight = 4.0
+
     config.schedule = ConfigDict()
     config.schedule.name = "constant"  # constant, exponential, cosine, plateau
     config.schedule.warmup = 0  # steps of linear growth before any schedule
@@ -70,7 +74,11 @@ def defaults() -> ConfigDict:
     config.train.steps_per_dispatch = 25
     config.train.eval_every = 250  # steps; a multiple of steps_per_dispatch
     config.train.patience = 0  # evaluations without improvement before the run stops early; 0 never
+    config.train.stop_when_solved = False  # end at the evaluation at which the task's criterion of success is met
     config.train.checkpoint_seconds = 60.0
+
+    config.probe = ConfigDict()
+    config.probe.every = 0  # steps between probes of gradients and gates, a multiple of steps_per_dispatch; 0 never
     return config
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
+from seqjax.errors import UserError
 from seqjax.models import parameters
 from seqjax.results import RunDirectory
 from seqjax.tasks import find_task
@@ -17,7 +18,7 @@ from seqjax.training.trial import load_weights
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What a run has learned: `loaded.model(symbols)` gives `(state, logits)`."""
+    """What a run has learned: of a language model, `loaded.model(symbols)` gives `(state, logits)`."""
 
     model: nnx.Module
     config: ConfigDict
@@ -28,7 +29,12 @@ class Loaded:
         return self.task.vocabulary
 
     def sample(self, prompt: str | None = None, *, seed: int = 0, **settings) -> str:
-        """A text that starts with the prompt; `settings` are length, temperature and top_k."""
+        """A text that starts with the prompt; `settings` are length, temperature and top_k.
+
+        Raises UserError where the run is no language model.
+        """
+        if not hasattr(self.task, "vocabulary"):
+            raise UserError(f"a run of the task {self.config.task.name} writes no text: it is no language model")
         return self.task.sample(self.model, seed, prompt=prompt, **settings)
 
     def weights(self) -> dict[str, np.ndarray]:

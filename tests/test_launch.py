@@ -259,11 +259,11 @@ def test_a_finished_run_can_be_loaded_sampled_scored_exported_and_started_from(f
 
     evaluate.main([str(run.path)])
     final = {r["split"]: r["nats"] for r in run.metrics.read() if r["kind"] == "final"}
-    assert f"validation: {final['validation']:.4f} nats" in capsys.readouterr().out
+    assert f"symbols: nats {final['validation']:.4f}, bits" in capsys.readouterr().out
     text = tmp_path / "other.txt"
     text.write_text("the cat sat on a mat.\n")
     evaluate.main([str(run.path), f"--text={text}"])
-    assert "over 21 symbols" in capsys.readouterr().out
+    assert f"{text}, 22 symbols: nats " in capsys.readouterr().out
 
     export.main([str(run.path), f"--out={tmp_path / 'w.npz'}"])
     with np.load(tmp_path / "w.npz", allow_pickle=False) as saved:

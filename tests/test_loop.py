@@ -235,7 +235,7 @@ def test_a_text_without_validation_is_judged_by_its_training_loss(tmp_path):
     assert loop.train() == "done"
     kinds = {record["kind"] for record in loop.run.metrics.read()}
     assert kinds == {"train"}
-    assert loop.record.smoothed < loop.task.uninformed
+    assert loop.record.smoothed < loop.task.measure.baseline
     np.testing.assert_array_equal(loop.best["readout.w"], loop.state.parameters["readout.w"])
 
 
@@ -243,7 +243,7 @@ def test_the_smoothed_loss_is_an_exponential_mean_over_steps(tmp_path):
     config = tiny.config(train__steps_per_dispatch=1, train__eval_every=40)
     loop = start(tmp_path / "run", config)
     loop.train()
-    expected = loop.task.uninformed
+    expected = loop.task.measure.baseline
     for record in loop.run.metrics.read():
         if record["kind"] == "train":
             expected = 0.999 * expected + 0.001 * record["nats"]

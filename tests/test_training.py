@@ -25,7 +25,7 @@ def train(config, dispatches, devices=1, stop=10_000):
 
 def test_loss_falls_and_starts_at_knowing_nothing():
     trainer, _, measured = train(tiny.config(train__steps=300, schedule__name="constant"), 60)
-    assert abs(measured["nats"][0] - trainer.task.uninformed) < 0.3
+    assert abs(measured["nats"][0] - trainer.task.measure.baseline) < 0.3
     assert measured["nats"][-5:].mean() < 0.6 * measured["nats"][0]
 
 

@@ -1,12 +1,13 @@
 """What a training run can log of its gradients and gates, in one forward and backward pass over a batch."""
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from seqjax.analysis.gradients import state_names
+from seqjax.analysis.gates import gate_values
+from seqjax.analysis.gradients import norm_by_lag, state_names
 from seqjax.analysis.recurrent import spectral_radii
 from seqjax.analysis.taps import observe
+from seqjax.errors import UserError
 
 
 def lags(time: int) -> list[int]:
@@ -28,12 +29,21 @@ def probe(network, loss, time: int, batch: int) -> dict[str, Float[Array, ""]]:
     measured = {}
     for number, (cell, seen) in enumerate(zip(network.stack.layers, layers, strict=True)):
         for name, gradient in zip(state_names(cell), jax.tree.leaves(seen.gradients), strict=True):
-            norms = jnp.linalg.norm(gradient, axis=-1).mean(-1)
-            for lag in lags(time):
-                measured[f"layer{number}.gradient.{name}.lag{lag}"] = norms[-1 - lag]
-        for name, radius in spectral_radii(cell).items():
+            measured |= zip(
+                [f"layer{number}.gradient.{name}.lag{lag}" for lag in lags(time)],
+                norm_by_lag(gradient, lags(time)),
+                strict=True,
+            )
+        for name, radius in _radii(cell).items():
             measured[f"layer{number}.spectral_radius.{name}"] = radius
-        if hasattr(cell, "gates"):
-            values = jax.vmap(jax.vmap(cell.gates))(seen.before, seen.z)
-            measured |= {f"layer{number}.gate.{name}": value.mean() for name, value in values.items()}
+        for name, values in gate_values(cell, seen.before, seen.z).items():
+            measured[f"layer{number}.gate.{name}"] = values.mean()
     return measured
+
+
+def _radii(cell) -> dict[str, Float[Array, ""]]:
+    """None for a cell without recurrent matrices: it has gradients all the same."""
+    try:
+        return spectral_radii(cell)
+    except UserError:
+        return {}

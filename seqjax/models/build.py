@@ -11,7 +11,7 @@ from seqjax.config import at_least
 from seqjax.errors import UserError, did_you_mean
 from seqjax.initialisers import initialiser
 from seqjax.models import parameters
-from seqjax.models.networks import Embedding, ManyToMany, OneHot, Readout, TiedReadout
+from seqjax.models.networks import Embedding, OneHot, Readout, TiedReadout
 from seqjax.models.stack import Stack
 
 
@@ -40,19 +40,32 @@ def cell_maker(config: ConfigDict):
     )
 
 
-def language_model(config: ConfigDict, vocab: int, *, rngs: nnx.Rngs) -> ManyToMany:
-    """Symbols in, logits of the next symbol out."""
+def network(
+    config: ConfigDict, kind: type, outputs: int, *, vocab: int | None = None, inputs: int | None = None, rngs: nnx.Rngs
+):
+    """A network of one of the kinds in `models.networks` that takes sequences of symbols, or of vectors.
+
+    With `vocab` the inputs are so many symbols, one-hot or embedded; otherwise vectors as wide as `inputs`.
+    Raises UserError for a setting of `cell`, `init` or `model` that does not fit.
+    """
     make_cell = cell_maker(config)
     at_least(config, "model.embedding", 0)
     width = config.model.embedding
-    embed = Embedding(vocab, width, rngs=rngs) if width else OneHot(vocab)
-    stack = Stack(make_cell, embed.width, config.cell.layers, rngs=rngs)
+    if vocab is None and (width or config.model.tied):
+        raise UserError("model.embedding and model.tied are for symbols; the inputs of this task are vectors")
+    if config.model.tied and outputs != vocab:
+        raise UserError(f"model.tied needs as many outputs as symbols: {outputs} is not {vocab}")
+    embed = None
+    if vocab is not None:
+        embed = Embedding(vocab, width, rngs=rngs) if width else OneHot(vocab)
+        inputs = embed.width
+    stack = Stack(make_cell, inputs, config.cell.layers, rngs=rngs)
     if config.model.tied:
         readout = TiedReadout(stack.outputs, embed)
     else:
         kernel = initialiser(config.init.kernel, config.init.kernel_scale)
-        readout = Readout(stack.outputs, vocab, rngs=rngs, kernel_init=kernel)
-    return ManyToMany(stack, readout, embed)
+        readout = Readout(stack.outputs, outputs, rngs=rngs, kernel_init=kernel)
+    return kind(stack, readout, embed)
 
 
 def hidden_for_budget(config: ConfigDict, make_network, budget: int) -> int:

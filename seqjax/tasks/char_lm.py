@@ -15,10 +15,12 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from ml_collections import ConfigDict
 
 from seqjax.config import at_least, one_of
-from seqjax.datasets import Corpus, read
+from seqjax.datasets import TEXTS, Corpus, prepare, read
 from seqjax.errors import UserError
-from seqjax.models import build
+from seqjax.models import ManyToMany, build
 from seqjax.models.sampling import generate
+from seqjax.tasks.cross_entropy import cross_entropy
+from seqjax.tasks.measure import Measure
 from seqjax.tasks.vocabulary import Vocabulary
 
 SPLITS = ("train", "validation", "test")
@@ -36,8 +38,6 @@ class Batch(NamedTuple):
 class CharLM:
     """The next symbol, given all before it in the lane."""
 
-    measure = "nats"  # the metric by which runs are compared; lower is better
-
     def __init__(self, config: ConfigDict, vocabulary: Vocabulary, splits: dict[str, np.ndarray] | None = None):
         self.config = config
         self.vocabulary = vocabulary
@@ -45,6 +45,12 @@ class CharLM:
         if splits is not None:
             self.data = {"train": splits["train"]}
             self._check_length()
+
+    @classmethod
+    def find_corpus(cls, config: ConfigDict) -> Corpus:
+        """The prepared text. Raises UserError for a source that holds none, or cannot be read."""
+        one_of(config, "data.source", TEXTS)
+        return prepare(config.data.source, config.data.path or None)
 
     @classmethod
     def from_corpus(cls, config: ConfigDict, corpus: Corpus) -> "CharLM":
@@ -82,7 +88,28 @@ class CharLM:
 
     def network_of(self, config: ConfigDict, *, rngs):
         """The network that another config, of another size say, has on this task's vocabulary."""
-        return build.language_model(config, len(self.vocabulary), rngs=rngs)
+        return build.network(config, ManyToMany, len(self.vocabulary), vocab=len(self.vocabulary), rngs=rngs)
+
+    @property
+    def title(self) -> str:
+        return self.config.data.source
+
+    @property
+    def measure(self) -> Measure:
+        return Measure("nats", "nats per symbol", math.log(len(self.vocabulary)), "every symbol equally likely")
+
+    @property
+    def time(self) -> int:
+        """Symbols in a chunk."""
+        return self.config.task.chunk
+
+    def held_out(self, split: str) -> int:
+        """Symbols of a split that are scored: the training text counts as far as the held-out texts are long, so that
+        measuring it costs no more than measuring them.
+        """
+        if split == "train":
+            return min(len(self.splits["train"]), len(self.splits["validation"]) + len(self.splits["test"]))
+        return len(self.splits[split])
 
     @property
     def steps_per_epoch(self) -> int:
@@ -121,18 +148,14 @@ class CharLM:
         loss = nats * self.config.task.chunk if self.config.task.reduction == "sum" else nats
         return loss, (carry, {"nats": nats})
 
-    @property
-    def uninformed(self) -> float:
-        """Nats per symbol of knowing nothing: where the smoothed loss starts."""
-        return math.log(len(self.vocabulary))
+    def end_loss(self, network, carry: PyTree, batch: Batch) -> Float[Array, ""]:
+        """The nats of the chunk's last symbol alone, whose gradient is followed back through time."""
+        _, logits = network(batch.symbols[:-1], carry)
+        return cross_entropy(logits[-1], batch.symbols[-1]).mean()
 
     def evaluate(self, network, split: str, mesh: jax.sharding.Mesh | None = None) -> dict[str, float]:
-        """Nats, bits and perplexity per symbol of a split; {} where it is empty. The training text counts as far as
-        the held-out texts are long, so that measuring it costs no more than measuring them.
-        """
-        symbols = self.splits[split]
-        if split == "train":
-            symbols = symbols[: len(self.splits["validation"]) + len(self.splits["test"])]
+        """Nats, bits and perplexity per symbol of a split; {} where it is empty."""
+        symbols = self.splits[split][: self.held_out(split)]
         return self.score(network, symbols, mesh) if len(symbols) > 1 else {}
 
     def score(
@@ -195,12 +218,6 @@ def cut(symbols: Int[np.ndarray, "time"], validation: float, test: float) -> dic
     first = round(len(symbols) * (1 - validation - test))
     second = round(len(symbols) * (1 - test))
     return {"train": symbols[:first], "validation": symbols[first:second], "test": symbols[second:]}
-
-
-def cross_entropy(logits: Float[Array, "*shape vocab"], targets: Int[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """-log p(target), in nats."""
-    true = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits, axis=-1) - true
 
 
 def _windows(symbols, chunk: int, windows_per_call: int = 64):

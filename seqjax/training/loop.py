@@ -18,7 +18,7 @@ from seqjax.config import at_least
 from seqjax.errors import UserError
 from seqjax.models.parameters import flatten
 from seqjax.results import RunDirectory
-from seqjax.training import checkpoints
+from seqjax.training import checkpoints, regulariser
 from seqjax.training.optimisers import check as check_optimiser
 from seqjax.training.step import CAUSES, Trainer, TrainState
 
@@ -28,6 +28,7 @@ SMOOTHING = 0.999  # of the training loss, per step: min-char-rnn's
 def check(config: ConfigDict) -> None:
     """Raise UserError for a value of `train`, `model` or the optimiser's groups that is out of range."""
     check_optimiser(config)
+    regulariser.check(config)
     for key, least in (
         ("train.steps", 1),
         ("train.epochs", 0),
@@ -37,29 +38,32 @@ def check(config: ConfigDict) -> None:
         ("train.checkpoint_seconds", 0),
         ("model.dropout", 0),
         ("model.remat", 0),
+        ("probe.every", 0),
         ("seed", 0),
     ):
         at_least(config, key, least)
     if config.model.dropout >= 1:
         raise UserError(f"config key 'model.dropout' is {config.model.dropout}; it should be under 1")
-    if config.train.eval_every % config.train.steps_per_dispatch:
-        raise UserError(
-            f"train.eval_every is {config.train.eval_every}; it should be a multiple of train.steps_per_dispatch, "
-            f"{config.train.steps_per_dispatch}"
-        )
+    for key, value in (("train.eval_every", config.train.eval_every), ("probe.every", config.probe.every)):
+        if value % config.train.steps_per_dispatch:
+            raise UserError(
+                f"{key} is {value}; it should be a multiple of train.steps_per_dispatch, "
+                f"{config.train.steps_per_dispatch}"
+            )
 
 
 @dataclasses.dataclass
 class Record:
     """What the loop knows besides the training state; saved with every checkpoint."""
 
-    smoothed: float  # nats, exponential mean over steps
-    best: float | None = None  # lowest validation loss
+    smoothed: float  # the measure while training, exponential mean over steps
+    best: float | None = None  # lowest validation score
     best_step: int = 0
     without_improvement: int = 0  # evaluations since the best one
     until_plateau: int = 0  # evaluations without improvement that the plateau schedule has counted
     seconds: float = 0.0  # of training, work that a kill undid not counted
     metrics_lines: int = 0
+    solved: int | None = None  # the step at which the validation score first met the task's criterion
     finished: bool = False  # stopped early
 
 
@@ -69,7 +73,8 @@ class Loop:
     def __init__(self, run: RunDirectory, task, config: ConfigDict, start: dict | None = None):
         self.run, self.task, self.config = run, task, config
         self.trainer = Trainer(task, config)
-        self.record = Record(smoothed=task.uninformed)
+        self.measure = task.measure
+        self.record = Record(smoothed=self.measure.baseline)
         self.state = self._restored() or self._fresh(start)
         if int(self.state.step) > config.train.steps:
             raise UserError(
@@ -141,8 +146,12 @@ class Loop:
             self._save()
             self._measure_best()
             self.metrics.sync()
-        early = f"stopped early: no better since step {self.record.best_step}" if self.record.finished else ""
-        return self._end("done", early)
+        return self._end("done", self._why_done())
+
+    def _why_done(self) -> str:
+        if self.record.solved is not None:
+            return f"solved at step {self.record.solved}"
+        return f"stopped early: no better since step {self.record.best_step}" if self.record.finished else ""
 
     def _over(self) -> bool:
         return self.record.finished or int(self.state.step) >= self.config.train.steps
@@ -164,10 +173,13 @@ class Loop:
         seconds = time.perf_counter() - began
         self.record.seconds += seconds
         if taken:
-            for nats in measured["nats"]:
-                self.record.smoothed = SMOOTHING * self.record.smoothed + (1 - SMOOTHING) * float(nats)
+            for score in measured[self.measure.name]:
+                self.record.smoothed = SMOOTHING * self.record.smoothed + (1 - SMOOTHING) * float(score)
             means = {name: float(values.mean()) for name, values in measured.items()}
-            self._log({"kind": "train", "step": step, **means, "smoothed_nats": self.record.smoothed})
+            self._log({"kind": "train", "step": step, **means, f"smoothed_{self.measure.name}": self.record.smoothed})
+            every = self.config.probe.every
+            if every and step % every == 0 and not int(self.state.diverged):
+                self._log({"kind": "probe", "step": step, **self.trainer.probe(self.state)})
         if not int(self.state.diverged) and (
             step % self.config.train.eval_every == 0 or step == self.config.train.steps
         ):
@@ -191,7 +203,7 @@ class Loop:
         scores = self.task.evaluate(network, "validation", self.trainer.mesh)
         if scores:
             self._log({"kind": "validation", "step": step, **scores})
-            self._judge(step, scores[self.task.measure])
+            self._judge(step, scores[self.measure.name])
         else:
             self.record.best_step = step
             self.best = jax.device_get(self.state.parameters)
@@ -199,8 +211,13 @@ class Loop:
         self.run.write_sample(step, text)
 
     def _judge(self, step: int, score: float) -> None:
-        """Best so far, early stopping, and the plateau schedule."""
+        """Best so far, success, early stopping, and the plateau schedule."""
         record, schedule = self.record, self.config.schedule
+        criterion = self.measure.solved_below
+        if criterion is not None and record.solved is None and score < criterion:
+            record.solved = step
+            self._log({"kind": "solved", "step": step})
+            record.finished = self.config.train.stop_when_solved
         if math.isfinite(score) and (record.best is None or score < record.best):
             record.best, record.best_step = score, step
             record.without_improvement = record.until_plateau = 0
@@ -210,7 +227,7 @@ class Loop:
             return
         record.without_improvement += 1
         record.until_plateau += 1
-        record.finished = 0 < self.config.train.patience <= record.without_improvement
+        record.finished |= 0 < self.config.train.patience <= record.without_improvement
         if schedule.name == "plateau" and record.until_plateau >= schedule.patience:
             record.until_plateau = 0
             self.state = dataclasses.replace(self.state, plateau=self.state.plateau * schedule.decay)

@@ -39,7 +39,11 @@ def check(config: ConfigDict) -> None:
 
 def numbers(config: ConfigDict) -> dict[str, float]:
     """The numbers of a config that enter the training step as data."""
-    return {"learning_rate": config.optimiser.learning_rate, "clip": config.clip.value}
+    return {
+        "learning_rate": config.optimiser.learning_rate,
+        "clip": config.clip.value,
+        "regulariser": config.regulariser.weight,
+    }
 
 
 def make_optimiser(config: ConfigDict, clip: Float[Array, ""]) -> optax.GradientTransformationExtraArgs:

@@ -12,8 +12,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 from ml_collections import ConfigDict
 
+from seqjax.analysis import probes
+from seqjax.analysis.taps import network_slots, tapped
 from seqjax.models import parameters
 from seqjax.training.optimisers import make_optimiser, numbers, schedule, was_clipped
+from seqjax.training.regulariser import omega
 
 CAUSES = {1: "the loss", 2: "the gradient", 3: "the update"}
 
@@ -105,6 +108,25 @@ class Trainer:
         """Do the compiling of the first dispatch now, so that it is not counted as training."""
         self._run = self._run.lower(*self._arguments(state, 0)).compile()
 
+    def probe(self, state: TrainState) -> dict[str, float]:
+        """How gradients travel, and how gates stand, on the batch of the next step: see `analysis.probes`."""
+        measured = self._probe(state, self.data, jax.random.fold_in(self.key, 1))
+        return {name: float(value) for name, value in measured.items()}
+
+    @functools.cached_property
+    def _probe(self):
+        def probe(state, data, key):
+            lanes = jnp.arange(self.config.task.batch)
+            batch = self.task.batch(data, jax.random.fold_in(key, state.step), state.step, lanes)
+            network = self.network(state.parameters)
+
+            def loss(network):
+                return self.task.end_loss(network, state.carry, batch)
+
+            return probes.probe(network, loss, self.task.time, self.config.task.batch)
+
+        return jax.jit(probe)
+
     def _arguments(self, state, stop: int):
         key = jax.random.fold_in(self.key, 1)
         return state, self.data, self.numbers, self.dropout, key, jnp.asarray(stop, jnp.int32)
@@ -138,10 +160,20 @@ class Trainer:
         batch = self.task.batch(data, key, state.step, lanes)
         lane_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, lanes) if dropout is not None else None
 
-        def loss(values):
-            return self.task.loss(self.network(values), state.carry, batch, dropout, lane_keys)
+        def loss(values, slots):
+            network = self.network(values)
+            network = tapped(network, slots) if slots else network
+            return self.task.loss(network, state.carry, batch, dropout, lane_keys)
 
-        (value, (carry, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(state.parameters)
+        regularised = self.config.regulariser.name == "pascanu"
+        slots = network_slots(self.network(state.parameters), self.task.time, (lanes_here,)) if regularised else ()
+        (value, (carry, metrics)), (gradients, seen) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
+            state.parameters, slots
+        )
+        if regularised:
+            penalty, pull = jax.value_and_grad(lambda values: omega(self.network(values), seen))(state.parameters)
+            gradients = jax.tree.map(lambda g, p: g + numbers["regulariser"] * p, gradients, pull)
+            metrics |= {"omega": penalty}
         value, metrics, gradients = jax.lax.pmean((value, metrics, gradients), "lanes")
 
         norm = optax.tree.norm(gradients)

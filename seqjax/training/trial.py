@@ -20,12 +20,14 @@ from ml_collections import ConfigDict
 import seqjax
 from seqjax.cells import CELLS
 from seqjax.config import at_least, flat
-from seqjax.datasets import Corpus, prepare, read
+from seqjax.datasets import Corpus, read
 from seqjax.errors import UserError
 from seqjax.models import build, parameters
 from seqjax.results import RunDirectory
 from seqjax.tasks import find_task
 from seqjax.training import checkpoints, loop
+
+GROUPS_OF_TASK = ("task", "data", "sample")
 
 # Where a trial lies and how long it runs do not make it another trial.
 NOT_IDENTITY = ("data.source", "data.path", "init_from", "cell.parameters", "train.epochs", "train.checkpoint_seconds")
@@ -38,18 +40,23 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     that could not run: it is said before the first process starts.
     """
     config = ConfigDict(config.to_dict())
-    for group, key in ((config.data, "path"), (config, "init_from")):
-        if group[key]:  # so that the run can be gone on with from another directory
+    for group, key in ((config.get("data", {}), "path"), (config, "init_from")):
+        if group.get(key):  # so that the run can be gone on with from another directory
             group[key] = os.path.abspath(os.path.expanduser(group[key]))
     make_task = find_task(config.task.name)
     loop.check(config)
-    same_task = json.dumps([config.task.to_dict(), config.data.to_dict(), config.sample.to_dict()])
+    same_task = json.dumps([config[group].to_dict() for group in GROUPS_OF_TASK if group in config])
     if same_task not in tasks:
-        corpus = prepare(config.data.source, config.data.path or None)
+        corpus = make_task.find_corpus(config)
         tasks[same_task] = corpus, make_task.from_corpus(config, corpus)
     corpus, task = tasks[same_task]
-    if (config.train.patience or config.schedule.name == "plateau") and not config.data.validation:
+    if (config.train.patience or config.schedule.name == "plateau") and not task.held_out("validation"):
         raise UserError("train.patience and the plateau schedule need a validation text: data.validation is 0")
+    if task.steps_per_epoch is None and (config.train.epochs or config.schedule.unit == "epochs"):
+        raise UserError(
+            f"the task {config.task.name} makes its sequences without end, so it has no epochs: set train.steps, and "
+            "schedule.unit to steps"
+        )
     at_least(config, "cell.parameters", 0)
     if config.cell.parameters:
         make_network = task.network_of
@@ -61,8 +68,10 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     network = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
     record = {
         "config": config.to_dict(),
-        "corpus": dataclasses.asdict(corpus),
+        "corpus": None if corpus is None else dataclasses.asdict(corpus),
         "task": task.description(),
+        "title": task.title,
+        "measure": dataclasses.asdict(task.measure),
         "parameters": parameters.count(network),
         "code": fingerprint(config.cell.name, type(task)),
         "version": seqjax.__version__,
@@ -75,7 +84,7 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
         loop.start_from(weights, network)
         record["init_from"] = _digest(weights)
     record["identity"] = identity(config, record)
-    record["settings"] = identity(config, {**record, "corpus": {"sha256": None}})
+    record["settings"] = identity(config, {**record, "corpus": None})
     return record
 
 
@@ -85,15 +94,16 @@ def identity(config: ConfigDict, record: dict) -> str:
     if config.schedule.name != "cosine":  # a cosine is laid out over the run's length; the others can be gone on with
         left_out.add("train.steps")
     values = {key: value for key, value in flat(config).items() if key not in left_out}
-    values |= {"corpus": record["corpus"]["sha256"], "init_from": record.get("init_from")}
+    values |= {"corpus": record["corpus"] and record["corpus"]["sha256"], "init_from": record.get("init_from")}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def run_name(record: dict) -> str:
-    """A directory name that a person can read: cell, sizes, seed, and the start of the identity."""
+    """A directory name that a person can read: cell, sizes, a problem's length, seed, and the start of the identity."""
     config = record["config"]
     cell = config["cell"]
-    return f"{cell['name']}-{cell['layers']}x{cell['hidden']}-seed{config['seed']}-{record['identity'][:8]}"
+    length = f"-length{config['task']['length']}" if "length" in config["task"] else ""
+    return f"{cell['name']}-{cell['layers']}x{cell['hidden']}{length}-seed{config['seed']}-{record['identity'][:8]}"
 
 
 def fingerprint(cell: str, task: type) -> str:
@@ -101,10 +111,12 @@ def fingerprint(cell: str, task: type) -> str:
     networks, task and training. A finished run with another fingerprint may hold numbers that this code would not give.
     """
     package = pathlib.Path(seqjax.__file__).parent
-    files = [inspect.getsourcefile(CELLS[cell]), inspect.getsourcefile(task), package / "initialisers.py"]
-    files += [package / "recurrence.py", *sorted((package / "models").glob("*.py"))]
-    files += [package / "tasks" / "vocabulary.py", package / "training" / "step.py"]
-    files += [package / "training" / "optimisers.py", package / "training" / "loop.py"]
+    files = [inspect.getsourcefile(CELLS[cell]), *map(inspect.getsourcefile, task.__mro__[:-1])]
+    files += [package / "initialisers.py", package / "spectra.py", package / "recurrence.py"]
+    files += sorted((package / "models").glob("*.py"))
+    files += [package / "tasks" / name for name in ("vocabulary.py", "cross_entropy.py")]
+    files += [package / "analysis" / name for name in ("taps.py", "probes.py")]
+    files += [package / "training" / name for name in ("step.py", "optimisers.py", "regulariser.py", "loop.py")]
     digest = hashlib.sha256()
     for file in files:
         digest.update(_without_documentation(pathlib.Path(file).read_text(encoding="utf-8")).encode())
@@ -125,18 +137,21 @@ def open_task(record: dict):
     Raises UserError when the text is no longer the one the trial was made for.
     """
     config = ConfigDict(record["config"])
+    make_task = find_task(config.task.name)
+    if record["corpus"] is None:
+        return config, make_task.from_corpus(config, None)
     corpus = Corpus(**record["corpus"])
     try:
         read(corpus)
     except UserError as error:
         logging.warning("%s; preparing the text again", error)
-        corpus = prepare(config.data.source, config.data.path or None)
+        corpus = make_task.find_corpus(config)
         if corpus.sha256 != record["corpus"]["sha256"]:
             raise UserError(
-                f"the text {config.data.path or config.data.source!r} has changed since this run was made; "
+                f"the data {config.data.get('path') or config.data.source!r} has changed since this run was made; "
                 "launch again for a new run on the new text"
             ) from error
-    return config, find_task(config.task.name).from_corpus(config, corpus)
+    return config, make_task.from_corpus(config, corpus)
 
 
 def load_weights(run: RunDirectory) -> dict[str, np.ndarray]:

@@ -1,0 +1,66 @@
+"""Arjovsky, Shah & Bengio (2016), "Unitary evolution recurrent neural networks", arXiv:1511.06464: the baselines.
+
+Question: over how long a lag do the vanilla network and the LSTM beat an answer that needs no memory?
+
+Their protocol: RMSProp with rate .001 and decay .9, gradients clipped at norm 1 for the LSTM and the vanilla network.
+"""
+
+from ml_collections import ConfigDict
+
+from seqjax.config import defaults
+from seqjax.errors import UserError, did_you_mean
+
+
+def get_config(variant: str | None = None) -> ConfigDict:
+    config = defaults()
+    config.task = ConfigDict()
+    config.task.name = "adding"
+    config.task.batch = 20
+    config.task.length = 100
+    config.task.evaluation = 2000  # held-out sequences
+
+    config.cell.hidden = 80
+    config.optimiser.name = "rmsprop"
+    config.optimiser.learning_rate = 0.001
+    config.optimiser.decay = 0.9
+    config.clip.name = "norm"
+    config.clip.value = 1.0
+    config.train.steps = 5000
+    config.train.steps_per_dispatch = 50
+    config.train.eval_every = 100
+
+    variants = {"adding": adding, "copy_memory": copy_memory}
+    variant = variant or "adding"
+    if variant not in variants:
+        raise UserError(f"configs/arjovsky2016.py has no variant {variant!r}; {did_you_mean(variant, variants)}")
+    variants[variant](config)
+    return config
+
+
+def adding(config: ConfigDict) -> None:
+    config.task.form = "arjovsky"
+
+
+def copy_memory(config: ConfigDict) -> None:
+    config.task.name = "copy_memory"
+    config.train.steps = 2000
+
+
+def sweep_cells():
+    """The two of the paper, the GRU, and the remedy of Le et al. (2015): ReLU from the identity."""
+    yield {"cell.name": "rnn"}
+    yield {"cell.name": "rnn", "cell.options.activation": "relu", "init.recurrent": "identity"}
+    yield {"cell.name": "lstm"}
+    yield {"cell.name": "gru"}
+
+
+def sweep_lengths():
+    """T of the problem."""
+    for length in (100, 200, 400):
+        yield {"task.length": length}
+
+
+def sweep_seeds():
+    """Three seeds."""
+    for seed in range(3):
+        yield {"seed": seed}

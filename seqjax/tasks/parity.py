@@ -1,0 +1,37 @@
+"""The parity problem."""
+
+import jax
+
+from seqjax.tasks.measure import Measure
+from seqjax.tasks.sequences import Example, SequenceTask, classified
+
+
+class Parity(SequenceTask):
+    """Is the number of ones odd? Every bit counts, and changing any one changes the answer.
+
+    Reference: Bengio, Simard & Frasconi (1994), IEEE Transactions on Neural Networks 5(2).
+    """
+
+    vocab = 2
+    outputs = 2
+
+    def __init__(self, config, corpus=None):
+        super().__init__(config, corpus)
+        solved_is = f"under 1% of {config.task.evaluation:,} sequences wrong"
+        self.measure = Measure("error", "of sequences wrong", 0.5, "guessing among 2 classes", 0.01, solved_is)
+
+    @property
+    def title(self) -> str:
+        return f"parity, length {self.time}"
+
+    def example(self, key) -> Example:
+        bits = jax.random.randint(key, (self.time,), 0, 2)
+        return Example(bits, bits.sum() % 2)
+
+    def scores(self, outputs, target):
+        return classified(outputs, target)
+
+    def write(self, example, outputs) -> str:
+        names = ("even", "odd")
+        bits = "".join(map(str, example.inputs))
+        return f"{bits}\ntarget {names[int(example.target)]}, answer {names[int(outputs.argmax())]}"

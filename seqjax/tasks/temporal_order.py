@@ -1,0 +1,67 @@
+"""The temporal order problem."""
+
+import string
+
+import jax
+import jax.numpy as jnp
+
+from seqjax.config import one_of
+from seqjax.tasks.measure import Measure
+from seqjax.tasks.sequences import Example, SequenceTask, classified
+
+PLACES = {2: ((0.1, 0.2), (0.4, 0.5)), 3: ((0.1, 0.2), (0.3, 0.4), (0.6, 0.7))}
+DISTRACTORS = 4
+
+
+class TemporalOrder(SequenceTask):
+    """In which order did A and B come?
+
+    Symbols of {A, B} stand at two (or three) places among distractors {c, d, e, f}; the answer names them in order, one
+    of 4 (or 8) classes. The first place is in [.1T, .2T), the second in [.4T, .5T); of three, in [.1T, .2T), [.3T, .4T)
+    and [.6T, .7T).
+
+    Reference: Hochreiter & Schmidhuber (1997); places as in Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063,
+    supplement.
+    """
+
+    shortest = 10
+    vocab = 2 + DISTRACTORS
+
+    def __init__(self, config, corpus=None):
+        one_of(config, "task.symbols", tuple(PLACES))
+        self.places = PLACES[config.task.symbols]
+        self.outputs = 2**config.task.symbols
+        self.measure = Measure(
+            name="error",
+            unit="of sequences wrong",
+            baseline=1 - 1 / self.outputs,
+            baseline_is=f"guessing among {self.outputs} classes",
+            solved_below=0.01,
+            solved_is=f"under 1% of {config.task.evaluation:,} sequences wrong",
+        )
+        super().__init__(config, corpus)
+
+    @property
+    def title(self) -> str:
+        return f"temporal order, {self.config.task.symbols} symbols, length {self.time}"
+
+    def example(self, key) -> Example:
+        distractors_key, places_key, symbols_key = jax.random.split(key, 3)
+        inputs = jax.random.randint(distractors_key, (self.time,), 2, self.vocab)
+        begins = jnp.array([int(self.time * begin) for begin, _ in self.places])
+        ends = jnp.array([int(self.time * end) for _, end in self.places])
+        places = jax.random.randint(places_key, begins.shape, begins, ends)
+        symbols = jax.random.randint(symbols_key, begins.shape, 0, 2)
+        return Example(inputs.at[places].set(symbols), (symbols * 2 ** jnp.arange(len(self.places))).sum())
+
+    def scores(self, outputs, target):
+        return classified(outputs, target)
+
+    def write(self, example, outputs) -> str:
+        letters = "AB" + string.ascii_lowercase[2 : self.vocab]
+
+        def name(number):
+            return "".join("AB"[int(number) >> place & 1] for place in range(len(self.places)))
+
+        sequence = "".join(letters[symbol] for symbol in example.inputs)
+        return f"{sequence}\ntarget {name(example.target)}, answer {name(outputs.argmax())}"
