@@ -6,6 +6,7 @@ import io
 import math
 import re
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -16,11 +17,13 @@ from seqjax.report import compare, write_report
 from seqjax.report.figures import group_curve, to_the_end
 from seqjax.report.length_figure import success_figure
 from seqjax.report.lengths import families
+from seqjax.report.probes import panels
 from seqjax.report.rows import wilson
 from seqjax.report.tables import group_rows, run_rows
 from seqjax.report.terminal import print_comparison
 from seqjax.report.text import score
 from seqjax.results import RunDirectory
+from seqjax.sweeps.progress import Progress
 
 CONFIG = {
     "seed": 0,
@@ -349,3 +352,76 @@ def test_tables_of_tasks_say_what_the_rows_say(tmp_path):
     out = write_report([tmp_path]).parent
     for name, rows in (("runs", run_rows(comparison)), ("leaderboard", group_rows(comparison))):
         assert pyarrow.parquet.read_table(out / f"{name}.parquet").to_pylist() == rows
+
+
+def probes(layers=1, lags=(0, 1, 8)):
+    """Of an LSTM."""
+    found = {}
+    for layer in range(layers):
+        for state in ("memory", "hidden"):
+            found |= {f"layer{layer}.gradient.{state}.lag{lag}": 0.5**lag for lag in lags}
+        found |= {f"layer{layer}.gate.{name}": 0.5 for name in ("forget", "input", "output")}
+        found[f"layer{layer}.spectral_radius.u"] = 0.95
+    return found
+
+
+def test_probes_are_drawn(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path, {"seed": seed}, probes=probes())
+    assert "lag 8" in svg(tmp_path, "gradients_by_lag")
+    assert "rnn, memory" in svg(tmp_path, "gradients_by_lag")
+    assert "forget" in svg(tmp_path, "gates")
+    assert "largest |eigenvalue|" in svg(tmp_path, "spectral_radii")
+    page = write_report([tmp_path]).read_text()
+    assert "the gradient vanishes" in page
+    assert "first layer" not in page
+
+
+def test_probes_are_means_over_seeds(tmp_path):
+    for seed, value in enumerate((0.2, 0.6)):
+        make_run(tmp_path, {"seed": seed}, probes={"layer0.gate.forget": value})
+    (board,) = compare([tmp_path]).boards
+    (panel,) = panels(board.groups[0], "gate")
+    ((steps, values),) = panel.curves.values()
+    assert (steps.tolist(), values.tolist()) == ([100, 200, 300], pytest.approx([0.4] * 3))
+
+
+def test_too_many_lines_leave_the_first_layer(tmp_path):
+    make_run(tmp_path, probes=probes(layers=3, lags=range(20)))
+    page = write_report([tmp_path]).read_text()
+    assert page.count("Only the first layer is shown.") == 2
+    assert "8 of 20 lines are shown." in page
+    assert "layer 2" not in svg(tmp_path, "gates")
+    assert "layer 3" in svg(tmp_path, "spectral_radii")
+
+
+@pytest.mark.parametrize("value", [0.0, math.inf, 1e-38])
+def test_gradients_that_vanish_or_explode_draw_without_warnings(tmp_path, value):
+    make_run(tmp_path, probes={"layer0.gradient.hidden.lag0": 1.0, "layer0.gradient.hidden.lag1": value})
+    assert "lag 0" in svg(tmp_path, "gradients_by_lag")
+
+
+def test_progress_names_the_measure_and_says_when_a_run_solved_the_task(tmp_path):
+    console = Console(file=io.StringIO(), width=120)
+    runs = [
+        make_run(tmp_path, scores=(0.75, 0.005, 0.004)),
+        make_run(tmp_path, {"seed": 1}, scores=(0.75, 0.005), why="solved at step 200"),
+        make_run(tmp_path, {"seed": 2}, scores=(0.75, 0.5)),
+        make_run(tmp_path, {"seed": 3}, scores=(0.75,), state="diverged", why="the loss is not finite"),
+    ]
+    Progress(console, 4).watch([], runs)
+    assert [line.split(" ", 2)[2] for line in console.file.getvalue().splitlines()] == [
+        "done 0.004 error (solved at step 200)",
+        "done 0.005 error (solved at step 200)",
+        "done 0.5000 error",
+        "diverged 0.7500 error (the loss is not finite)",
+    ]
+
+
+def test_progress_shows_the_last_score_where_the_last_record_is_another(tmp_path):
+    run = make_run(tmp_path, scores=(0.75,), state="running")
+    progress = Progress(Console(file=io.StringIO()), 1)
+    assert progress._row(SimpleNamespace(run=run))[:3] == (run.name, "100/1000", "0.7500 error (validation)")
+    with run.metrics.appending() as metrics:
+        metrics.add({"kind": "probe", "step": 100, **{f"layer0.gradient.hidden.lag{n}": 1 / 3 for n in range(200)}})
+    assert progress._row(SimpleNamespace(run=run))[2] == "0.7500 error (validation)"

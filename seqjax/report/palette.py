@@ -48,5 +48,10 @@ def group_styles(groups) -> list[tuple[str, object, str]]:
 
 def _shade(colour: str, amount: float) -> str:
     """The colour itself for 0, lighter as `amount` goes to 1."""
-    channels = (int(colour[n : n + 2], 16) for n in (1, 3, 5))
-    return "#" + "".join(f"{round(c + LIGHTEST * amount * (255 - c)):02x}" for c in channels)
+    return between(colour, "#ffffff", LIGHTEST * amount)
+
+
+def between(colour: str, other: str, amount: float) -> str:
+    """The colour itself for 0, the other for 1."""
+    channels = [[int(one[n : n + 2], 16) for n in (1, 3, 5)] for one in (colour, other)]
+    return "#" + "".join(f"{round(c + amount * (o - c)):02x}" for c, o in zip(*channels, strict=True))

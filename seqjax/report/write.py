@@ -15,7 +15,7 @@ def write_report(paths, out: str | os.PathLike | None = None, console=None) -> p
     Raises UserError when there is nothing to compare, or `out` cannot be written.
     """
     # Here, so that `import seqjax.report` stays fast: matplotlib and pyarrow take most of a second.
-    from seqjax.report import figures, length_figure, page, tables, terminal
+    from seqjax.report import figures, length_figure, page, probes, tables, terminal
     from seqjax.report.lengths import families
 
     comparison = compare(paths)
@@ -27,7 +27,10 @@ def write_report(paths, out: str | os.PathLike | None = None, console=None) -> p
         out.mkdir(parents=True, exist_ok=True)
         tables.write(comparison, out)
         by_length = [(family, length_figure.write(family, out, prefix)) for family, prefix in numbered("task", known)]
-        drawn = [figures.write(board, out, prefix) for board, prefix in numbered("board", comparison.boards)]
+        drawn = [
+            figures.write(board, out, prefix) + probes.write(board, out, prefix)
+            for board, prefix in numbered("board", comparison.boards)
+        ]
     except OSError as error:
         raise UserError(f"the report cannot be written to {out}: {error.strerror or error}") from error
     report = out / "report.html"

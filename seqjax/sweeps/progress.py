@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from seqjax.errors import UserError
 from seqjax.results import RunDirectory
 from seqjax.sweeps.local import Worker
 
@@ -21,7 +22,8 @@ class Progress:
         self.spoke = time.monotonic()
         self.told: set[str] = set()
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._steps: dict[str, int] = {}
+        self._trials: dict[str, tuple[int, str]] = {}
+        self._scores: dict[str, str] = {}
         self._first_seen: dict[str, tuple[int, float]] = {}
 
     def __enter__(self):
@@ -47,12 +49,16 @@ class Progress:
 
     def _ended(self, run: RunDirectory) -> str:
         status = run.status()
-        score = final_score(run)
+        measure = measure_of(run)
+        score, solved = final_score(run, measure), solved_step(run)
         words = [f"[{len(self.told)}/{self.total}]", run.name, status["state"]]
         if score is not None:
-            words.append(f"{score:.4f} nats")
-        if status["why"]:
-            words.append(f"({status['why']})")
+            words.append(f"{score:.4g} {measure}" if 0 < score < 0.01 else f"{score:.4f} {measure}")
+        said = [status["why"]] if status["why"] else []
+        if solved is not None and f"solved at step {solved}" not in said:
+            said.insert(0, f"solved at step {solved}")
+        if said:
+            words.append(f"({'; '.join(said)})")
         return " ".join(words)
 
     def _table(self, running, ended) -> Table:
@@ -73,18 +79,18 @@ class Progress:
 
     def _row(self, worker: Worker) -> tuple[str, ...]:
         run = worker.run
-        if run.name not in self._steps:
-            self._steps[run.name] = run.trial()["config"]["train"]["steps"]
-        steps = self._steps[run.name]
+        if run.name not in self._trials:
+            self._trials[run.name] = run.trial()["config"]["train"]["steps"], measure_of(run)
+        steps, measure = self._trials[run.name]
         timing, metrics = run.timing.last(), run.metrics.last()
-        if timing is None or metrics is None:
+        if timing is None:
             return run.name, f"0/{steps}", "", "compiling", ""
         speed = self._speed(run.name, timing)
         left = _clock((steps - timing["step"]) / speed) if speed else ""
-        nats = metrics.get("nats")
-        loss = f"{nats:.4f} nats" if nats is not None else ""
-        if metrics["kind"] == "validation":
-            loss += " (validation)"
+        if metrics is not None and measure in metrics:  # the last record may be a probe
+            where = " (validation)" if metrics["kind"] == "validation" else ""
+            self._scores[run.name] = f"{metrics[measure]:.4f} {measure}{where}"
+        loss = self._scores.get(run.name, "")
         return run.name, f"{timing['step']}/{steps}", loss, f"{speed:.1f} steps/s", f"{left} left"
 
     def _speed(self, name: str, timing: dict) -> float:
@@ -94,12 +100,25 @@ class Progress:
         return (timing["step"] - step) / (now - seen) if now > seen else 0.0
 
 
-def final_score(run: RunDirectory) -> float | None:
-    """Nats on the validation text, or the smoothed training loss of a run without one."""
+def measure_of(run: RunDirectory) -> str:
+    """The name of the metric by which a run is compared; that of the first runs, which do not say, is nats."""
+    try:
+        return run.trial().get("measure", {}).get("name", "nats")
+    except UserError:  # of a run that failed, it may be because of this
+        return "nats"
+
+
+def final_score(run: RunDirectory, measure: str) -> float | None:
+    """The measure on the validation data, or the smoothed training score of a run without any."""
     records = run.metrics.read()
-    finals = [r["nats"] for r in records if r["kind"] == "final" and r["split"] == "validation"]
-    smoothed = [r["smoothed_nats"] for r in records if r["kind"] == "train"]
+    finals = [r[measure] for r in records if r["kind"] == "final" and r["split"] == "validation"]
+    smoothed = [r[f"smoothed_{measure}"] for r in records if r["kind"] == "train"]
     return (finals or smoothed or [None])[-1]
+
+
+def solved_step(run: RunDirectory) -> int | None:
+    """When a run first met its task's criterion of success."""
+    return next((r["step"] for r in run.metrics.read() if r["kind"] == "solved"), None)
 
 
 def _clock(seconds: float) -> str:
