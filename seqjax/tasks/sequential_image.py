@@ -1,6 +1,7 @@
 """Classifying images that are read pixel by pixel."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from seqjax.config import at_least, one_of
@@ -115,8 +116,8 @@ class SequentialImage(SequenceTask):
         return max(1, self.counts["train"] // self.config.task.batch)
 
     def _image(self, part, number) -> Example:
-        values = part["images"][number].astype(float) / self.levels
-        return Example(values, part["labels"][number])
+        images, labels = jnp.asarray(part["images"]), jnp.asarray(part["labels"])  # of NumPy outside of jit
+        return Example(images[number].astype(float) / self.levels, labels[number])
 
     def draw(self, data, key) -> Example:
         return self._image(data["train"], jax.random.randint(key, (), 0, self.counts["train"]))
