@@ -30,10 +30,10 @@ def state(name: str, count: int | None = None) -> str:
     return f'<span class="state {escape(name)}">{"" if count is None else f"{count} "}{escape(name)}</span>'
 
 
-def figures(drawings, heading: str = "Figures") -> str:
+def figures(drawings) -> str:
     """Drawings side by side, each with its caption."""
     drawn = "".join(
         f'<figure><div class="scroll">{drawing.svg}</div><figcaption>{escape(drawing.caption)}</figcaption></figure>\n'
         for drawing in drawings
     )
-    return f'<h3>{heading}</h3>\n<div class="figures">\n{drawn}</div>\n'
+    return f'<div class="figures">\n{drawn}</div>\n'

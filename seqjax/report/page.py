@@ -73,7 +73,7 @@ def _contents(comparison: Comparison) -> str:
 
 def _board(board: Board, drawings: list[Drawing], number: int, several: bool) -> str:
     heading = f"<h2>{escape(_heading(board))}</h2>\n" if several else ""
-    drawn = figures(drawings) if drawings else NOTHING_DRAWN
+    drawn = f"<h3>Figures</h3>\n{figures(drawings)}" if drawings else NOTHING_DRAWN
     return f"""<section class="board" id="board{number}">
 {heading}{_facts(board)}{verdict(board)}{leaderboard(board)}{drawn}{samples(board, number)}</section>
 """

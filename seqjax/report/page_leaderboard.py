@@ -37,8 +37,8 @@ def _who_solves(board: Board, ranked: list[Group]) -> str:
     second = ranked[1]
     if second.fraction == best.fraction:
         alike = [group for group in ranked if group.fraction == best.fraction]
-        others = escape(second.label) if len(alike) == 2 else text.counted(len(alike) - 1, "other model")
-        return f"{sentence} So does {others}: the order among them is that of the {measured(board)}."
+        others = f"does {escape(second.label)}" if len(alike) == 2 else f"do {len(alike) - 1} other models"
+        return f"{sentence} So {others}: the order among them is that of the {measured(board)}."
     sentence += f" {escape(second.label)} follows with {times(second)}"
     if wilson(second.solved, second.judged)[1] > wilson(best.solved, best.judged)[0]:
         sentence += "; their 95% intervals overlap, so more seeds may turn the order round"

@@ -16,7 +16,7 @@ def lengths(by_length: list[tuple[Family, Drawing]]) -> str:
 def _section(family: Family, drawing: Drawing) -> str:
     verdict = f'<p class="verdict">{escape(summary(family))}</p>\n' if summary(family) else ""
     title = f"{heading(family)}: {family.title}"
-    return f"""<section class="board">
+    return f"""<section class="board lengths">
 <h2>{escape(title)}</h2>
 {verdict}{_table(family)}{figures([drawing])}</section>
 """
