@@ -115,7 +115,7 @@ class Journal:
         """The newest intact record, reading only the end of the file."""
         try:
             with open(self.path, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
                 lines = file.read().splitlines(keepends=True)
         except OSError:
             return None

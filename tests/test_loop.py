@@ -290,3 +290,10 @@ def test_a_lock_is_for_one(tmp_path):
         pass
     with run.lock():
         pass
+
+
+def test_the_newest_record_is_found_however_long_it_is(tmp_path):
+    journal = RunDirectory(tmp_path).metrics
+    with journal.appending() as appender:
+        appender.add({"kind": "probe", **{f"layer0.gradient.hidden.lag{lag}": 1.0 for lag in range(500)}})
+    assert journal.last()["kind"] == "probe"

@@ -70,9 +70,9 @@ def loss_by_time(board: Board) -> Figure | None:
 
 
 def loss_by_parameters(board: Board) -> Figure | None:
-    """The score against the number of parameters; a line joins each cell's best of every size."""
+    """The score against the number of parameters; a line joins each cell's best of every size. None for one size."""
     groups = [group for group in board.groups if group.seeds]
-    if not groups:
+    if len({group.first.parameters for group in groups}) < 2:
         return None
     styles = cell_styles([group.first.cell for group in groups])
     cells = list(dict.fromkeys(group.first.cell for group in groups))
