@@ -7,11 +7,14 @@ CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("-c constraints.txt" i
 # By a path file: setuptools' other way loses to a folder named seqjax, the clone itself, in the directory of a script.
 EDITABLE = --config-settings editable_mode=compat --editable
 
-.PHONY: install sweep test lint bench clean
+.PHONY: install sweep gradients test lint bench clean
 
 install: .venv/.installed
 sweep: .venv/.installed
 	$(BIN)/python -m experiments.launch --config=configs/char_lm.py --sweep=cells --sweep=seeds --workers=2 --runs=runs/char_lm
+
+gradients: .venv/.installed
+	$(BIN)/python -m experiments.vanishing_gradients
 
 test: lint
 	$(BIN)/python -m pytest
