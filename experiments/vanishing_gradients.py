@@ -5,6 +5,8 @@ python -m experiments.vanishing_gradients --cells=rnn,lstm --length=200 --out=lo
 python -m experiments.vanishing_gradients --run=runs/NAME
 """
 
+import sys
+
 from experiments import entry
 from seqjax.errors import UserError
 
@@ -38,7 +40,11 @@ def main(arguments: list[str]) -> int:
     from seqjax.studies import vanishing_gradients
 
     out = gradients_write.prepare(options.out)
-    results, failures = _measure(vanishing_gradients.jobs(cells, settings), options.workers)
+    try:
+        results, failures = _measure(vanishing_gradients.jobs(cells, settings), options.workers)
+    except KeyboardInterrupt:
+        print("stopped: nothing is drawn", file=sys.stderr)
+        return 130
     studies = {"cells": [results.pop(cell) for cell in cells if cell in results]}
     facts = {
         "task": f"adding problem, {settings.length} steps",

@@ -26,6 +26,7 @@ from seqjax.report.gradients_canvas import (
 
 LAG = "steps back from the last, T - t"
 MAP = "viridis"
+LOWEST = -16  # log10, of a colour
 COLUMNS = 3
 
 
@@ -50,7 +51,13 @@ def gradient_by_lag(studies, training_steps: int) -> Figure:
 def singular_value_extremes(studies, training_steps: int) -> Figure:
     """The largest and the smallest singular value of ds_T/ds_t against the lag, before and after training."""
     drawn = paths(studies)
-    labels = ["after: largest", "after: smallest", "before: largest", "before: smallest", "1: nothing grows or shrinks"]
+    labels = [
+        "after training (the cell's colour): largest",
+        "smallest",
+        "before training: largest",
+        "smallest",
+        "1: nothing grows or shrinks",
+    ]
     figure, placed = panels(
         "Between the largest and the smallest singular value of ds_T/ds_t", [p[2] for p in drawn], COLUMNS, 1.9, labels
     )
@@ -77,11 +84,11 @@ def singular_value_spectra(studies, training_steps: int) -> Figure:
     titles = [f"{label}, {moment}" for _, _, label, *_ in drawn for moment in ("before", "after")]
     columns = 4
     figure, placed = panels(
-        "Every singular value of ds_T/ds_t, as log10", titles, columns, 1.35, share_y=False, gap=(0.3, 0.42), right=1.0
+        "Every singular value of ds_T/ds_t, as log10", titles, columns, 1.35, share_y=False, gap=(0.22, 0.42), right=1.0
     )
     spectra = [study.spectra[state][moment, 0] for study, state, *_ in drawn for moment in (0, 1)]
     low, high = (f([f(np.log10(s[s > 0])) for s in spectra]) for f in (np.min, np.max))
-    norm = matplotlib.colors.Normalize(max(low, -16), max(high, 1e-3))
+    norm = matplotlib.colors.Normalize(max(low, LOWEST), max(high, 1e-3))
     for axes, values in zip(placed, spectra, strict=True):
         lags, units = values.shape
         edges = np.arange(lags + 1) - 0.5, np.arange(units + 1) + 0.5
@@ -92,10 +99,11 @@ def singular_value_spectra(studies, training_steps: int) -> Figure:
         axes.grid(False)
         axes.set_ylim(units + 0.5, 0.5)
         axes.set_xlim(-0.5, lags - 0.5)
+        axes.tick_params(labelleft=axes in placed[::columns])
     name_axes(figure, placed, columns, "steps back", "rank")
     total = figure.get_figheight()
     bar = figure.add_axes(((WIDTH - 0.75) / WIDTH, 0.6 / total, 0.16 / WIDTH, 1 - 1.5 / total))
-    figure.colorbar(image, cax=bar, label="log10 of the singular value")
+    figure.colorbar(image, cax=bar, label="log10 of the singular value", extend="min" if low < LOWEST else "neither")
     bar.tick_params(length=3)
     return figure
 
@@ -105,7 +113,13 @@ def step_factors(studies, training_steps: int) -> Figure:
     values of the step's Jacobian.
     """
     titles = [f"{study.cell}: {factor_name(study)}" for study in studies]
-    labels = ["after: median", "after: range", "before: median", "before: range", "1: nothing grows or shrinks"]
+    labels = [
+        "after training (the cell's colour): median",
+        "range",
+        "before training: median",
+        "range",
+        "1: nothing grows or shrinks",
+    ]
     figure, placed = panels("The factors of the product, step by step", titles, COLUMNS, 1.9, labels)
     styles = {study.cell: colour for study, _, _, colour, *_ in paths(studies)}
     for axes, study in zip(placed, studies, strict=True):
@@ -147,7 +161,7 @@ def factors(study, moment: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def recurrent_scale(scaled) -> Figure:
     """The largest singular value of dh_T/dh_t of vanilla networks against the lag, by the scale of their matrix."""
     titles = [f"{study.activation} ({study.recurrent} matrix)" for study in scaled]
-    labels = ["0.9 of the critical value", "the critical value", "1.1 of it", "the bound, (gamma a)^(T - t)"]
+    labels = ["a = 0.9 / gamma", "a = 1 / gamma, the critical value", "a = 1.1 / gamma", "the bound, (gamma a)^(T - t)"]
     figure, placed = panels(
         "Below, at and above the critical value: the largest singular value of dh_T/dh_t",
         titles, 2, 2.3, labels, share_y=False, gap=(0.75, 0.6),

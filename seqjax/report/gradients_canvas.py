@@ -91,6 +91,12 @@ def _legend_shape(labels):
     return -(-len(labels) // columns), columns
 
 
+def line_of(state: str, states: list[str]):
+    """The line of a state: whole for the one that is the output, broken for those that the cell keeps to itself."""
+    kept = [name for name in states if name != "hidden"]
+    return STATES[0] if state == "hidden" else STATES[1 + kept.index(state) % 3]
+
+
 def paths(studies) -> list[tuple]:
     """`(study, state, label, colour, line, marker)` of every state of every cell."""
     styles = cell_styles([study.cell for study in studies])
@@ -98,9 +104,8 @@ def paths(studies) -> list[tuple]:
     for study in studies:
         for state in study.norms:
             label = study.cell if len(study.norms) == 1 else f"{study.cell} {state}"
-            line = STATES[0] if state == "hidden" else STATES[1 + len([p for p in found if p[0] is study]) % 3]
             colour, marker = styles[study.cell]
-            found.append((study, state, label, colour, line, marker))
+            found.append((study, state, label, colour, line_of(state, [*study.norms]), marker))
     return found
 
 

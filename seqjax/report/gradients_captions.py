@@ -7,10 +7,16 @@ from seqjax.report.gradients_canvas import FLOOR, paths
 from seqjax.report.gradients_training import SMOOTHED_OVER
 from seqjax.report.text import counted
 
+TIMES = "\u00d7"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def digits(value: float) -> str:
-    """`0.24`, `14`, `3.1e-09`."""
-    return f"{value:.2g}"
+    """Two digits: `0.24`, `14`, or with a power of ten where that is shorter."""
+    if value == 0 or not np.isfinite(value) or 1e-3 <= abs(value) < 1e4:
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
+    factor, power = f"{value:.1e}".split("e")
+    return f"{factor}{TIMES}10{str(int(power)).translate(RAISED)}"
 
 
 def left_of(norms: np.ndarray) -> float:
@@ -44,8 +50,9 @@ def gradient_by_lag(studies, training_steps: int) -> str:
     said += f"of that at the last in {best[0]}"
     if len(rows) > 1:
         said += f", and {digits(worst[1][1])} in {worst[0]}"
-    before = ", ".join(f"{label} {digits(values[0])}" for label, values in rows)
-    said += f". Before training it was: {before}. "
+    fresh = sorted(rows, key=lambda row: -np.nan_to_num(row[1][0]))
+    said += f". Before training it was from {digits(fresh[0][1][0])} in {fresh[0][0]} "
+    said += f"to {digits(fresh[-1][1][0])} in {fresh[-1][0]}. "
     if any("memory" in study.norms for study in studies):
         said += "The gradient of a memory counts what goes through later steps: it is 0 at the last step itself. "
     top = max(study.norms[state].max() for study, state, *_ in paths(studies))
@@ -68,7 +75,7 @@ def _resolution(studies) -> str:
     if not any(np.isnan(spectra).any() for study in studies for spectra in study.spectra.values()):
         return ""
     least = max(study.resolution for study in studies)
-    return f"Singular values under {least:.0e} of the largest are rounding in 64 bits and are left out. "
+    return f"Singular values under {digits(least)} of the largest are rounding in 64 bits and are left out. "
 
 
 def singular_value_spectra(studies, training_steps: int) -> str:
@@ -112,7 +119,7 @@ def recurrent_scale(scaled) -> str:
     linear = [study for study in scaled if study.activation == "linear"]
     if linear:
         error = max(np.abs(study.largest / study.bound[:, None] - 1).max() for study in linear)
-        said += f"The linear network lies on a^(T - t) to a relative {error:.0e}. "
+        said += f"The linear network lies on a^(T - t) to a relative {digits(error)}. "
     return said + over_seeds(scaled[0].largest.shape[1])
 
 

@@ -27,8 +27,8 @@ sum. If the gradient is gone before it reaches the first half, no optimiser can 
 and that matrix is a product: one Jacobian for each step between. Its singular values say by how much a direction is
 stretched on the way. One number below 1, multiplied with itself a hundred times, is next to nothing; one above 1 is
 huge. The largest singular value bounds what can get through, and the spread between the largest and the smallest
-shows that most directions die much earlier than the best one. The single factors, at the bottom, look harmless: only
-their product does not.""",
+shows that most directions die much earlier than the best one. Each single factor, at the bottom, may look harmless:
+it is the product that counts.""",
         ("singular_value_extremes", "singular_value_spectra", "step_factors"),
     ),
     (

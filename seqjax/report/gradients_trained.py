@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqjax.report.gradients_canvas import FLOOR, STATES, handle, lag_axis, legend, log_axis, name_axes, panels
+from seqjax.report.gradients_canvas import FLOOR, handle, lag_axis, legend, line_of, log_axis, name_axes, panels
 from seqjax.report.gradients_captions import digits
 from seqjax.report.palette import cell_styles
 
@@ -24,7 +24,7 @@ def trained_gradient_by_lag(study) -> Figure:
     """|dL/ds_t| against the lag, one panel a layer."""
     states = list(study.layers[0].norms)
     colour, marker = cell_styles([study.cell])[study.cell]
-    lines = [STATES[0] if state == "hidden" else STATES[1 + n % 3] for n, state in enumerate(states)]
+    lines = [line_of(state, states) for state in states]
     labels = [f"{study.cell} {state}" for state in states]
     columns = _columns(study)
     figure, placed = panels(f"How far back {study.name} hears of its loss", _titles(study), columns, 3.4, labels)

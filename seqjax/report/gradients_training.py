@@ -68,7 +68,7 @@ def cliff(study) -> Figure:
         axes.set_ylim(part["b"][0], part["b"][-1])
         axes.grid(False)
         for descent, colour in ((study.free, FREE), (study.clipped, "#56b4e9")):
-            axes.plot(descent["w"], descent["b"], color="white", linewidth=3.2, zorder=3)
+            axes.plot(descent["w"], descent["b"], color="white", linewidth=2.4, zorder=3)
             axes.plot(descent["w"], descent["b"], color=colour, linewidth=1.6, marker="o", markersize=2.6, zorder=4)
             _mark(axes, descent["w"][-1], descent["b"][-1], "X", colour)
         _mark(axes, study.free["w"][0], study.free["b"][0], "o", "white")

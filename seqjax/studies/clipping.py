@@ -16,9 +16,9 @@ from seqjax.studies.settings import Settings
 from seqjax.tasks import TemporalOrder
 from seqjax.training.step import Trainer
 
-THRESHOLD = 1.0
+THRESHOLD = 3.0
 RECURRENT_SCALE = 1.2  # above the critical value of tanh: gradients may explode
-LEARNING_RATE = 0.05
+LEARNING_RATE = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TrainingStudy:
 
 @dataclasses.dataclass(frozen=True)
 class CliffStudy:
-    """The loss surface of `analysis.cliff` near its wall and far around, and two descents from one place."""
+    """The loss surface of `analysis.cliff` around the clipped descent and further, and two descents from one place."""
 
     near: dict[str, np.ndarray]  # w [ws], b [bs], loss [ws, bs]
     far: dict[str, np.ndarray]
@@ -84,11 +84,14 @@ def measure_cliff(settings: Settings) -> CliffStudy:
     """The surface, in which nothing of the settings enters."""
     descents = [cliff.descend(**{**cliff.START, "clip": clip}) for clip in (None, cliff.START["clip"])]
     points = {axis: np.concatenate([descent[axis] for descent in descents]) for axis in ("w", "b")}
-    around = {}
-    for axis, (low, high) in cliff.WINDOW.items():
-        low, high = min(low, points[axis].min()), max(high, points[axis].max())
-        around[axis] = (low - 0.1 * (high - low), high + 0.1 * (high - low))
-    return CliffStudy(_surface(cliff.WINDOW), _surface(around), *descents, dict(cliff.START))
+    near = {axis: _range(descents[1][axis], 0.35) for axis in points}
+    far = {axis: _range(np.concatenate([points[axis], cliff.WINDOW[axis]]), 0.1) for axis in points}
+    return CliffStudy(_surface(near), _surface(far), *descents, dict(cliff.START))
+
+
+def _range(values: np.ndarray, margin: float) -> tuple[float, float]:
+    low, high = values.min(), values.max()
+    return low - margin * (high - low), high + margin * (high - low)
 
 
 def _surface(window, places: int = 301):

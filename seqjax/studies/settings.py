@@ -20,7 +20,7 @@ class Settings:
     batch: int = 50
     training_steps: int = 100
     clipping_steps: int = 600
-    clipping_length: int = 50
+    clipping_length: int = 30
 
     def __post_init__(self):
         for name, least, why in (
