@@ -18,10 +18,14 @@ from experiments.vanishing_gradients import main
 from seqjax.analysis import state_gradients
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
+from seqjax.models import parameters
 from seqjax.report.gradients_captions import digits
+from seqjax.results import RunDirectory
 from seqjax.studies import cells, settings, workers
 from seqjax.studies.observing import double
+from seqjax.studies.trained import by_lag
 from seqjax.tasks import Adding
+from seqjax.training import checkpoints
 
 FIGURES = (
     "gradient_by_lag",
@@ -210,7 +214,7 @@ def test_a_cell_without_a_recurrent_matrix_is_measured_like_any_other(monkeypatc
     np.testing.assert_allclose(study.spectra["hidden"][0, 0, :, 0], 0.5**lags, rtol=1e-12)
 
 
-def test_a_cell_that_fails_is_named_and_the_others_are_drawn(monkeypatch, capsys, tmp_path):
+def test_a_cell_that_fails_gives_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setitem(CELLS, "broken", Broken)
     jobs = [workers.Job("broken", "seqjax.studies.cells", "measure", ("broken", settings.Settings(seeds=1)))]
     (outcome,) = workers.run(jobs, 0, tmp_path)
@@ -236,6 +240,44 @@ def test_wrong_input_is_one_sentence(arguments, sentence, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=re.escape(sentence)):
         main(arguments)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of two LSTM layers on sequences of different lengths, without a checkpoint, and its network."""
+    config = settings.adding(settings.Settings(length=20, hidden=3, batch=4), "lstm")
+    config.task.form = "pascanu"
+    config.cell.layers = 2
+    directory = RunDirectory(tmp_path / "run")
+    directory.create({"config": config.to_dict(), "corpus": None})
+    return directory, Adding(config).network(nnx.Rngs(0))
+
+
+def test_a_trained_run_is_looked_into_on_its_own_task(run, tmp_path):
+    directory, network = run
+    weights = {f"best.{name}": np.asarray(value) for name, value in parameters.flatten(network).items()}
+    checkpoints.save(directory.checkpoints, 1, weights, {})
+    assert main([f"--run={directory.path}", f"--out={tmp_path / 'out'}", "--workers=0"]) == 0
+    rows = where(table(tmp_path / "out", "trained_gradient_by_lag"), layer="2", state="hidden")
+    np.testing.assert_array_equal(column(rows, "lag"), np.arange(len(rows)))
+    assert 20 <= len(rows) <= 22
+    assert column(rows, "median")[0] == column(rows, "median").max()
+    forget = where(table(tmp_path / "out", "trained_gates"), gate="forget")
+    assert (np.abs(column(forget, "median") - 0.7) < 0.2).all()  # a bias of 1 and untrained weights
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert '<figure id="trained_gradient_by_lag">' in page
+    assert '<figure id="trained_gates">' in page
+
+
+def test_a_run_without_a_checkpoint_cannot_be_looked_into(run, tmp_path):
+    directory, _ = run
+    with pytest.raises(UserError, match="has no checkpoint to read weights from"):
+        main([f"--run={directory.path}", f"--out={tmp_path / 'out'}", "--workers=0"])
+
+
+def test_lags_count_from_each_examples_own_end():
+    norms = np.arange(12.0).reshape(6, 2)
+    np.testing.assert_array_equal(by_lag(norms, np.array([4, 6])), [[6, 11], [4, 9], [2, 7], [0, 5]])
 
 
 def test_ctrl_c_ends_it_at_once(tmp_path):

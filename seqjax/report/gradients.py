@@ -52,10 +52,10 @@ def singular_value_extremes(studies, training_steps: int) -> Figure:
     """The largest and the smallest singular value of ds_T/ds_t against the lag, before and after training."""
     drawn = paths(studies)
     labels = [
-        "after training (the cell's colour): largest",
-        "smallest",
-        "before training: largest",
-        "smallest",
+        "largest, after training (in the cell's colour)",
+        "smallest, after",
+        "largest, before training",
+        "smallest, before",
         "1: nothing grows or shrinks",
     ]
     figure, placed = panels(
@@ -114,10 +114,10 @@ def step_factors(studies, training_steps: int) -> Figure:
     """
     titles = [f"{study.cell}: {factor_name(study)}" for study in studies]
     labels = [
-        "after training (the cell's colour): median",
-        "range",
-        "before training: median",
-        "range",
+        "median, after training (in the cell's colour)",
+        "range, after",
+        "median, before training",
+        "range, before",
         "1: nothing grows or shrinks",
     ]
     figure, placed = panels("The factors of the product, step by step", titles, COLUMNS, 1.9, labels)

@@ -13,6 +13,8 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def digits(value: float) -> str:
     """Two digits: `0.24`, `14`, or with a power of ten where that is shorter."""
+    if np.isnan(value):
+        return "nothing above rounding"
     if value == 0 or not np.isfinite(value) or 1e-3 <= abs(value) < 1e4:
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
     factor, power = f"{value:.1e}".split("e")
@@ -51,8 +53,10 @@ def gradient_by_lag(studies, training_steps: int) -> str:
     if len(rows) > 1:
         said += f", and {digits(worst[1][1])} in {worst[0]}"
     fresh = sorted(rows, key=lambda row: -np.nan_to_num(row[1][0]))
-    said += f". Before training it was from {digits(fresh[0][1][0])} in {fresh[0][0]} "
-    said += f"to {digits(fresh[-1][1][0])} in {fresh[-1][0]}. "
+    said += f". Before training it was {digits(fresh[0][1][0])} in {fresh[0][0]}"
+    if len(rows) > 1:
+        said += f" at most, and {digits(fresh[-1][1][0])} in {fresh[-1][0]} at least"
+    said += ". "
     if any("memory" in study.norms for study in studies):
         said += "The gradient of a memory counts what goes through later steps: it is 0 at the last step itself. "
     top = max(study.norms[state].max() for study, state, *_ in paths(studies))
@@ -75,7 +79,8 @@ def _resolution(studies) -> str:
     if not any(np.isnan(spectra).any() for study in studies for spectra in study.spectra.values()):
         return ""
     least = max(study.resolution for study in studies)
-    return f"Singular values under {digits(least)} of the largest are rounding in 64 bits and are left out. "
+    said = f"Singular values under {digits(least)} of the norm of the cell's whole Jacobian are rounding in 64 bits "
+    return said + "and left out. "
 
 
 def singular_value_spectra(studies, training_steps: int) -> str:
@@ -95,14 +100,16 @@ def singular_value_spectra(studies, training_steps: int) -> str:
 def step_factors(studies, training_steps: int) -> str:
     parts = []
     for study in studies:
-        before, after = (np.exp(np.log(np.maximum(factors(study, moment)[1], 1e-300)).mean()) for moment in (0, 1))
+        with np.errstate(divide="ignore"):  # a factor of 0 makes a mean of 0
+            before, after = (np.exp(np.log(factors(study, moment)[1]).mean()) for moment in (0, 1))
         parts.append(f"{study.cell} {digits(before)} and {digits(after)}")
     said = f"The median factor (geometric mean over steps) before and after training: {'; '.join(parts)}. "
     gates = [study.cell for study in studies if has_forget_gate(study)]
     if gates:
         said += f"For {' and '.join(gates)}: the forget gate, with its 10th and 90th percentile over units and batch. "
     if len(gates) < len(studies):
-        said += "For the other cells: the smallest, median and largest singular value of the Jacobian ds_t/ds_(t-1). "
+        cells = "For the other cells" if gates else "Of every cell"
+        said += f"{cells}: the smallest, median and largest singular value of the Jacobian ds_t/ds_(t-1). "
     return said + "Means over seeds."
 
 

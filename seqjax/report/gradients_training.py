@@ -15,11 +15,11 @@ SMOOTHED_OVER = 25  # steps
 
 def clipping(runs) -> Figure:
     """The gradient's norm at every step, with and without clipping, and the losses below."""
-    titles = ["gradient norm, not clipped", "gradient norm before clipping, clipped", "training loss"]
+    titles = ["without clipping: the gradient's norm", "with clipping: its norm before that", "the training losses"]
     labels = ["not clipped", "clipped", "threshold"]
     figure, placed = panels(
         "Training a vanilla network with and without clipping", [*titles[:2], "", ""], 2, 2.2, labels, share_y=False,
-        gap=(0.6, 0.6),
+        gap=(0.35, 0.6),
     )  # fmt: skip
     placed[3].remove()
     placed[2].set_title(titles[2], loc="left", fontsize=10.5, fontweight="bold", pad=5)
@@ -33,8 +33,9 @@ def clipping(runs) -> Figure:
         axes.axhline(run.threshold, color=INK, linewidth=1.2, linestyle=(0, (5, 2)), zorder=4)
         placed[2].plot(steps, run.loss, color=colour, linewidth=0.5, alpha=0.35, zorder=2)
         placed[2].plot(steps, smoothed(run.loss), color=colour, linewidth=1.8, zorder=3)
-        axes.set_ylabel("norm of the gradient")
         axes.tick_params(labelbottom=True)
+    placed[0].set_ylabel("norm of the gradient")
+    placed[1].tick_params(labelleft=False)
     placed[2].set_ylabel("loss (nats)")
     placed[2].set_xlabel("training step")
     placed[2].set_xlim(0, max(len(run.loss) for run in runs) + 1)

@@ -19,8 +19,8 @@ MOMENTS = ("before", "after")  # training
 class CellStudy:
     """Arrays begin with `[moments, seeds]`; a lag is counted in steps back from the last.
 
-    States are named as by `state_names`. A singular value under `resolution` times the largest one of its matrix is
-    rounding, and NaN here.
+    States are named as by `state_names`. A singular value of ds_T/ds_t under `resolution` times the Frobenius norm of
+    that matrix, taken for all states of the cell together, is rounding, and NaN here.
     """
 
     cell: str
@@ -49,8 +49,10 @@ def measure(cell: str, settings: Settings) -> CellStudy:
     resolution = jacobians.shape[-1] * np.finfo(float).eps
     spectra = {}
     through_time = np.stack([[products(steps) for steps in moment] for moment in jacobians])[:, :, ::-1]
+    rounding = resolution * np.linalg.norm(through_time, axis=(-2, -1))[..., None]
     for name in observer.states:
-        spectra[name] = resolved(singular_values(block(through_time, network.stack.layers[0], name, name)), resolution)
+        values = singular_values(block(through_time, network.stack.layers[0], name, name))
+        spectra[name] = np.where((values > rounding) | (values[..., :1] == 0), values, np.nan)
     return CellStudy(
         cell=cell,
         norms={name: np.stack([moment["norms"][name] for moment in seen]) for name in observer.states},
@@ -81,8 +83,3 @@ def train(trainer: Trainer, values: dict, keys, steps: int):
         clipped.append(float(np.asarray(metrics["clipped"])[: max(1, taken)].mean()))
     stacked = {name: np.stack([one[name] for one in trained]) for name in trained[0]}
     return stacked, np.array(losses).T, np.array(clipped)
-
-
-def resolved(spectra: np.ndarray, resolution: float) -> np.ndarray:
-    """NaN for the singular values that rounding has made."""
-    return np.where(spectra > resolution * spectra[..., :1], spectra, np.nan)

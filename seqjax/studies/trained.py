@@ -17,10 +17,10 @@ from seqjax.training.trial import load_weights, open_task
 
 @dataclasses.dataclass(frozen=True)
 class LayerStudy:
-    """Of one layer; the lag is counted from each example's own last step."""
+    """Of one layer, over as many steps as the shortest example has; lags count from each example's own last step."""
 
     norms: dict[str, Float64[np.ndarray, "lags lanes"]]  # of dL/ds_t
-    gates: dict[str, Float64[np.ndarray, "time 3"]]  # 10th, 50th and 90th percentile over units and batch
+    gates: dict[str, Float64[np.ndarray, "lags 3"]]  # 10th, 50th and 90th percentile over units and batch, from step 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def measure(path: str) -> TrainedStudy:
         layers=[
             LayerStudy(
                 norms={name: by_lag(norm, lengths) for name, norm in layer["norms"].items()},
-                gates={name: _percentiles(gate) for name, gate in layer["gates"].items()},
+                gates={name: _percentiles(gate[: lengths.min()]) for name, gate in layer["gates"].items()},
             )
             for layer in layers
         ],
