@@ -27,8 +27,8 @@ sum. If the gradient is gone before it reaches the first half, no optimiser can 
 and that matrix is a product: one Jacobian for each step between. Its singular values say by how much a direction is
 stretched on the way. One number below 1, multiplied with itself a hundred times, is next to nothing; one above 1 is
 huge. The largest singular value bounds what can get through, and the spread between the largest and the smallest
-shows that most directions die much earlier than the best one. Each single factor, at the bottom, may look harmless:
-it is the product that counts.""",
+shows how unequally directions fare. Each single factor, at the bottom, may look harmless: it is the product that
+counts.""",
         ("singular_value_extremes", "singular_value_spectra", "step_factors"),
     ),
     (
@@ -43,10 +43,10 @@ well under gamma. The wide pale lines are the bound.""",
     (
         "Against explosion: clip",
         """An exploding gradient comes in bursts: the loss has walls, and on a wall the gradient is much larger than
-anywhere else. One step along such a gradient throws away what was learned. Clipping keeps the direction and limits
-the length: it is one line of code and helps against explosion. Against vanishing it does nothing, since a gradient
-that is not there cannot be scaled. The smallest network with a wall has one unit and two parameters, so one can see
-all of it.""",
+anywhere else. One step along such a gradient can throw away what was learned. Clipping keeps the direction and
+limits the length: it is one line of code and helps against explosion. Against vanishing it does nothing, since a
+gradient that is not there cannot be scaled. The smallest network with a wall has one unit and two parameters, so one
+can see all of it.""",
         ("clipping", "cliff"),
     ),
     (

@@ -75,7 +75,8 @@ def _train(config: ConfigDict) -> TrainingStudy:
         clip=config.clip.name != "none",
         diverged=bool(state.diverged),
         threshold=config.clip.value,
-        title=task.title,
+        title=f"{task.title}; tanh, an orthogonal matrix times {config.init.recurrent_scale:g} at the start, plain "
+        f"gradient descent with learning rate {config.optimiser.learning_rate:g}",
         **{name: np.asarray(metrics[name], np.float64)[:taken] for name in ("gradient_norm", "clipped", "loss")},
     )
 
