@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
 
     loaded = load(options.run)
     if options.text:
-        if not hasattr(loaded, "vocabulary"):
+        if not loaded.is_language_model:
             raise UserError(f"{options.run} is no language model, but a run of the task {loaded.config.task.name}")
         try:
             raw = pathlib.Path(options.text).read_bytes()
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
         size, scores = task.held_out(name), task.evaluate(loaded.model, name)
         if not scores:
             raise UserError(f"this run has no {name} split to measure")
-    of = "symbols" if hasattr(loaded, "vocabulary") else "sequences"
+    of = "symbols" if loaded.is_language_model else "sequences"
     print(f"{name}, {size:,} {of}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items()))
 
 

@@ -13,6 +13,9 @@ from ml_collections import ConfigDict
 
 from seqjax.errors import UserError, did_you_mean
 
+# Keys that runs made before them lack, with the value such runs were made with: it makes no other trial of them.
+ADDED_LATER = {"regulariser.name": "none", "regulariser.weight": 4.0, "train.stop_when_solved": False}
+
 
 def defaults() -> ConfigDict:
     """What every run can set, whatever its task."""
@@ -74,7 +77,7 @@ def defaults() -> ConfigDict:
     config.train.steps_per_dispatch = 25
     config.train.eval_every = 250  # steps; a multiple of steps_per_dispatch
     config.train.patience = 0  # evaluations without improvement before the run stops early; 0 never
-    config.train.stop_when_solved = False  # end at the evaluation at which the task's criterion of success is met
+    config.train.stop_when_solved = False  # end, for good, at the evaluation at which the task's criterion is met
     config.train.checkpoint_seconds = 60.0
 
     config.probe = ConfigDict()

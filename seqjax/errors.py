@@ -8,10 +8,10 @@ class UserError(Exception):
     """Something the user can put right. Entry points print it as one sentence and exit with code 2."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name, known: Iterable) -> str:
     """The end of an error sentence: the nearest known name, or all of them when none is near."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    known = sorted(map(str, known))
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}? Known: {', '.join(known)}"
     return f"known: {', '.join(known)}" if known else "none is known here"

@@ -25,7 +25,14 @@ class Loaded:
     task: object
 
     @property
+    def is_language_model(self) -> bool:
+        return hasattr(self.task, "vocabulary")
+
+    @property
     def vocabulary(self):
+        """The symbols of a language model. Raises UserError where the run is none."""
+        if not self.is_language_model:
+            raise UserError(f"a run of the task {self.config.task.name} has no vocabulary: it is no language model")
         return self.task.vocabulary
 
     def sample(self, prompt: str | None = None, *, seed: int = 0, **settings) -> str:
@@ -33,7 +40,7 @@ class Loaded:
 
         Raises UserError where the run is no language model.
         """
-        if not hasattr(self.task, "vocabulary"):
+        if not self.is_language_model:
             raise UserError(f"a run of the task {self.config.task.name} writes no text: it is no language model")
         return self.task.sample(self.model, seed, prompt=prompt, **settings)
 

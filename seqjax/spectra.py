@@ -13,9 +13,9 @@ def spectral_radius(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
 
         rho = lim |W^k|^(1/k),  k = 1, 2, 4, 8, ...
 
-    In float32 k reaches 2^30, and what is left of the limit is less than rounding, for complex and multiple eigenvalues
-    too. The error is about what rounding the entries of W does to its eigenvalues: a relative 1e-6 for matrices near
-    normal (orthogonal, random), more where eigenvectors are nearly parallel.
+    In float32 k reaches 2^30, and what is left of the limit is less than rounding, for complex eigenvalues too. The
+    error is about what rounding the entries of W does to its eigenvalues: a relative 1e-6 for matrices near normal
+    (orthogonal, random), more where eigenvectors are nearly parallel.
 
     0 for the zero matrix and for nilpotent ones whose powers vanish without rounding (strictly triangular, for
     example); NaN where W has infinities or NaN.

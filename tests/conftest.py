@@ -9,9 +9,8 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 
 import jaxtyping
 
-jaxtyping.install_import_hook(
-    ["seqjax.cells", "seqjax.initialisers", "seqjax.models", "seqjax.recurrence"], "beartype.beartype"
-)
+CHECKED = ("analysis", "cells", "initialisers", "models", "recurrence", "spectra", "tasks")
+jaxtyping.install_import_hook([f"seqjax.{name}" for name in CHECKED], "beartype.beartype")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

@@ -47,6 +47,22 @@ def test_a_probe_is_what_the_analysis_finds(name):
     assert not found
 
 
+def test_lags_are_counted_from_the_end_of_each_sequence():
+    cell, lengths = CELLS["gru"](3, 4, rngs=nnx.Rngs(0)), jnp.array([9, 5, 2])
+    network = ManyToOne(Stack(lambda inputs, rngs: cell, 3, 1, rngs=nnx.Rngs(0)), Readout(4, 2, rngs=nnx.Rngs(1)))
+    xs = jax.random.normal(jax.random.key(0), (9, 3, 3))
+
+    def loss(xs, **options):
+        return lambda network: (network(xs, **options) ** 2).sum()
+
+    found = probe(network, loss(xs, lengths=lengths), 9, 3, lengths)
+    alone = [probe(network, loss(xs[:n, i : i + 1]), n, 1) for i, n in enumerate((9, 5, 2))]
+    for lag in lags(9):
+        name = f"layer0.gradient.hidden.lag{lag}"
+        of_those_long_enough = [one[name] for one in alone if name in one]
+        np.testing.assert_allclose(found[name], np.mean(of_those_long_enough), rtol=1e-5)
+
+
 class Leaky(nnx.Module):
     """A cell whose state is multiplied by no matrix."""
 

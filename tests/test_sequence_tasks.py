@@ -4,12 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from flax import nnx
+from ml_collections import ConfigDict
 
 from seqjax.config import load_config, override
 from seqjax.errors import UserError
-from seqjax.tasks import TASKS, find_task
+from seqjax.tasks import find_task
 from seqjax.training.step import Trainer
+from seqjax.training.trial import identity, resolve
 
 LENGTH = 40
 MANY = 4000
@@ -211,7 +214,7 @@ def test_a_run_restores_the_problem_from_its_description(variant):
     [
         ("temporal_order", 0, "'task.length' is 0; it should be at least 10"),
         ("temporal_order", 1, "'task.length' is 1; it should be at least 10"),
-        ("adding", 1, "'task.length' is 1; it should be at least 10"),
+        ("adding", 1, "'task.length' is 1; it should be at least 2"),
         ("latch", 1, "'task.length' is 1; it should be at least 2"),
         ("copy_memory", 0, "'task.length' is 0; it should be at least 1"),
     ],
@@ -223,9 +226,63 @@ def test_a_length_that_leaves_no_problem_is_refused(variant, length, sentence):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_shortest_length_allowed_makes_sequences(variant):
-    task = problem(variant, task__length=TASKS[config_of(variant).task.name].shortest)
+    task = problem(variant, task__length=problem(variant).shortest)
     inputs, target, _ = examples(task, 50)
     assert np.isfinite(inputs).all() and np.isfinite(target).all()
+
+
+def test_pascanus_adding_needs_a_tenth_of_a_length():
+    with pytest.raises(UserError, match=r"'task.length' is 9; it should be at least 10"):
+        problem("adding", task__form="pascanu", task__length=9)
+
+
+def test_places_of_three_symbols_are_exact_tenths():
+    inputs, _, _ = examples(problem("temporal_order_3", task__length=90))
+    last = np.array([np.flatnonzero(row < 2)[2] for row in inputs])
+    assert uniform_over(last, range(54, 63))
+
+
+@pytest.mark.parametrize(
+    ("variant", "settings", "sentence"),
+    [
+        ("temporal_order", {"task__symbols": 4}, "unknown task.symbols 4; known: 2, 3"),
+        ("adding", {"task__form": "pascan"}, "unknown task.form 'pascan'; did you mean 'pascanu'"),
+        ("latch", {"train__epochs": 3}, "makes its sequences without end, so it has no epochs"),
+        ("latch", {"schedule__unit": "epochs"}, "makes its sequences without end, so it has no epochs"),
+        ("adding", {"model__embedding": 8}, "model.embedding and model.tied are for symbols"),
+        ("parity", {"model__embedding": 5, "model__tied": True, "task__length": 0}, "'task.length' is 0"),
+        ("permutation", {"probe__every": 7}, "probe.every is 7; it should be a multiple of train.steps_per_dispatch"),
+    ],
+)
+def test_settings_that_cannot_be_are_answered_with_a_sentence(variant, settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        resolve(config_of(variant, **settings), {})
+
+
+def test_stopping_when_solved_needs_a_criterion():
+    with pytest.raises(UserError, match="the task char_lm has no criterion of success"):
+        resolve(tiny.config(train__stop_when_solved=True), {})
+
+
+def test_looking_more_often_or_a_setting_of_a_later_version_makes_no_other_trial():
+    config = config_of("latch", train__stop_when_solved=False)
+    record = resolve(config, {})
+    assert record["measure"]["name"] == "error" and record["corpus"] is None
+    assert (
+        resolve(config_of("latch", train__stop_when_solved=False, probe__every=100), {})["identity"]
+        == record["identity"]
+    )
+    of_before = ConfigDict(record["config"])
+    for group in ("regulariser", "probe"):
+        del of_before[group]
+    del of_before.train["stop_when_solved"]
+    assert identity(of_before, record) == record["identity"]
+    others = [config_of("latch", train__stop_when_solved=False, **{key: value}) for key, value in OTHER_TRIALS.items()]
+    identities = {resolve(other, {})["identity"] for other in others}
+    assert len(identities) == len(OTHER_TRIALS) and record["identity"] not in identities
+
+
+OTHER_TRIALS = {"regulariser__name": "pascanu", "task__length": 41, "seed": 1, "regulariser__weight": 1.0}
 
 
 def test_an_lstm_learns_to_latch():

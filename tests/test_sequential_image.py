@@ -104,6 +104,12 @@ def test_wrong_settings_are_answered_with_a_sentence(settings, sentence):
         digits(**settings)
 
 
+def test_without_validation_images_all_others_are_trained_on():
+    task, images = digits(data__validation=0)
+    assert task.counts["train"] == len(images.train_images)
+    assert task.evaluate(task.network(nnx.Rngs(0)), "validation") == {}
+
+
 def test_mnist_has_its_usual_sizes(data_directory):
     task, _ = digits("permuted_mnist")
     assert task.counts == {"train": 55_000, "validation": 5_000, "test": 10_000}

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from seqjax.analysis.one_step import arguments
 from seqjax.analysis.taps import Tapped, slots
@@ -64,14 +63,21 @@ def norms(gradients: PyTree, axis: int = -1) -> PyTree:
     return jax.tree.map(lambda gradient: jnp.linalg.norm(gradient, axis=axis), gradients)
 
 
-def norm_by_lag(gradient: Float[Array, "time *batch hidden"], lags: Sequence[int]) -> Float[Array, "lags"]:
-    """The mean over the batch of |dL/ds_{T - lag}|, T being the last step.
+def norm_by_lag(
+    gradient: Float[Array, "time *batch hidden"], lags: Sequence[int], lengths: Int[Array, "*batch"] | None = None
+) -> Float[Array, "lags"]:
+    """The mean over the batch of |dL/ds_{T - lag}|, T being the last step: with `lengths`, each example's last.
 
-    Raises UserError for a lag outside 0 ... time - 1.
+    Examples no longer than a lag are not in its mean; NaN where no example is longer. Raises UserError for a lag
+    outside 0 ... time - 1.
     """
     time = gradient.shape[0]
     for lag in lags:
         if not 0 <= lag < time:
             raise UserError(f"a lag of {lag} steps does not fit in a sequence of {time}; lags are 0 to {time - 1}")
-    by_lag = norms(gradient[time - 1 - np.asarray(lags, int)])
-    return by_lag.mean(axis=tuple(range(1, by_lag.ndim)))
+    size = norms(gradient)
+    if lengths is None:
+        lengths = jnp.full(size.shape[1:], time)
+    places = lengths - 1 - jnp.asarray(lags).reshape(-1, *(1 for _ in lengths.shape))
+    by_lag = jnp.take_along_axis(size, jnp.maximum(places, 0), axis=0)
+    return by_lag.mean(axis=tuple(range(1, by_lag.ndim)), where=places >= 0)

@@ -1,7 +1,7 @@
 """What a training run can log of its gradients and gates, in one forward and backward pass over a batch."""
 
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from seqjax.analysis.gates import gate_values
 from seqjax.analysis.gradients import norm_by_lag, state_names
@@ -16,14 +16,17 @@ def lags(time: int) -> list[int]:
     return [0, *powers, *([time - 1] if time > 1 else [])]
 
 
-def probe(network, loss, time: int, batch: int) -> dict[str, Float[Array, ""]]:
+def probe(
+    network, loss, time: int, batch: int, lengths: Int[Array, "batch"] | None = None
+) -> dict[str, Float[Array, ""]]:
     """Flat names and values for every layer of a network:
 
-        layer0.gradient.hidden.lag8      mean over the batch of |dL/dh_t| so many steps before the last
+        layer0.gradient.hidden.lag8      mean over the batch of |dL/dh_t| so many steps before each sequence's last
         layer0.spectral_radius.u[1]      of every recurrent matrix
         layer0.gate.forget               mean over units, steps and batch
 
-    `loss(network) -> scalar` runs it once over `time` steps of `batch` sequences.
+    `loss(network) -> scalar` runs it once over `time` steps of `batch` sequences, of the given lengths. Gates are
+    averaged over all steps, those beyond a sequence's end among them.
     """
     _, layers = observe(network, loss, time, (batch,))
     measured = {}
@@ -31,7 +34,7 @@ def probe(network, loss, time: int, batch: int) -> dict[str, Float[Array, ""]]:
         for name, gradient in zip(state_names(cell), jax.tree.leaves(seen.gradients), strict=True):
             measured |= zip(
                 [f"layer{number}.gradient.{name}.lag{lag}" for lag in lags(time)],
-                norm_by_lag(gradient, lags(time)),
+                norm_by_lag(gradient, lags(time), lengths),
                 strict=True,
             )
         for name, radius in _radii(cell).items():

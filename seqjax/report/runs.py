@@ -10,7 +10,7 @@ import statistics
 
 from ml_collections import ConfigDict
 
-from seqjax.config import flat
+from seqjax.config import ADDED_LATER, flat
 from seqjax.errors import UserError
 from seqjax.report.measure import Measure, read_measure
 from seqjax.report.text import one_line
@@ -105,7 +105,8 @@ class Run:
     @functools.cached_property
     def settings(self) -> dict:
         """The flat config without what does not tell experiments apart, and without what follows from the rest."""
-        values = {key: value for key, value in flat(ConfigDict(self.config)).items() if key not in NOT_COMPARED}
+        values = {**ADDED_LATER, **flat(ConfigDict(self.config))}
+        values = {key: value for key, value in values.items() if key not in NOT_COMPARED}
         for chosen, follows in (("cell.parameters", "cell.hidden"), ("train.epochs", "train.steps")):
             values.pop(follows if values.get(chosen) else chosen, None)
         return values | {"init_from": self.init_from[:8]}

@@ -97,7 +97,7 @@ def _of_other_texts(runs_directory: pathlib.Path, records: dict[str, dict]) -> l
             continue  # a damaged run is another command's business
         if record.get("settings") in wanted and record["identity"] not in records:
             notes.append(
-                f"{path.parent.name} is stale: it was trained on another text than today's; a new run replaces it"
+                f"{path.parent.name} is stale: it was trained on other data than today's; a new run replaces it"
             )
     return notes
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Integer, Key, PyTree
 from ml_collections import ConfigDict
 
 from seqjax.config import at_least, one_of
@@ -140,17 +140,21 @@ class CharLM:
         self, network, carry: PyTree, batch: Batch, dropout_rate=None, keys=None
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict]]:
         """Cross-entropy in nats, a mean over lanes and a mean or a sum over the chunk."""
-        start = network.stack.initial_state((batch.symbols.shape[1],))
-        carry = jax.tree.map(lambda new, old: jnp.where(batch.wraps, new, old), start, carry)
-        remat = self.config.model.remat or None
-        carry, logits = network(batch.symbols[:-1], carry, dropout_rate=dropout_rate, keys=keys, remat=remat)
+        carry, logits = self._read(network, carry, batch, dropout_rate, keys)
         nats = cross_entropy(logits, batch.symbols[1:]).mean()
         loss = nats * self.config.task.chunk if self.config.task.reduction == "sum" else nats
         return loss, (carry, {"nats": nats})
 
+    def _read(self, network, carry, batch, dropout_rate=None, keys=None):
+        """The state after a chunk and the logits of each of its symbols."""
+        start = network.stack.initial_state((batch.symbols.shape[1],))
+        carry = jax.tree.map(lambda new, old: jnp.where(batch.wraps, new, old), start, carry)
+        remat = self.config.model.remat or None
+        return network(batch.symbols[:-1], carry, dropout_rate=dropout_rate, keys=keys, remat=remat)
+
     def end_loss(self, network, carry: PyTree, batch: Batch) -> Float[Array, ""]:
         """The nats of the chunk's last symbol alone, whose gradient is followed back through time."""
-        _, logits = network(batch.symbols[:-1], carry)
+        _, logits = self._read(network, carry, batch)
         return cross_entropy(logits[-1], batch.symbols[-1]).mean()
 
     def evaluate(self, network, split: str, mesh: jax.sharding.Mesh | None = None) -> dict[str, float]:
@@ -159,7 +163,7 @@ class CharLM:
         return self.score(network, symbols, mesh) if len(symbols) > 1 else {}
 
     def score(
-        self, network, symbols: Int[np.ndarray, "time"], mesh: jax.sharding.Mesh | None = None
+        self, network, symbols: Integer[np.ndarray, "time"], mesh: jax.sharding.Mesh | None = None
     ) -> dict[str, float]:
         """Nats, bits and perplexity per symbol, over every symbol but the first.
 
@@ -180,7 +184,7 @@ class CharLM:
         nats = float(total / (len(symbols) - 1))
         return {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(min(nats, 700.0))}
 
-    def prompt(self, text: str) -> Int[np.ndarray, "time"]:
+    def prompt(self, text: str) -> Integer[np.ndarray, "time"]:
         """The symbols of a prompt; a line break, or the first symbol there is, for an empty one."""
         if not text:
             newline = ord("\n")
@@ -211,7 +215,7 @@ class CharLM:
         return self.vocabulary.decode(np.concatenate([self.prompt(prompt) if prompt else [], written]).astype(int))
 
 
-def cut(symbols: Int[np.ndarray, "time"], validation: float, test: float) -> dict[str, np.ndarray]:
+def cut(symbols: Integer[np.ndarray, "time"], validation: float, test: float) -> dict[str, np.ndarray]:
     """Contiguous splits: train first, then validation, then test, as fractions of the whole."""
     if validation + test >= 1:
         raise UserError(f"data.validation + data.test is {validation + test:g}, which leaves nothing to train on")

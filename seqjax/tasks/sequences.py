@@ -5,6 +5,7 @@ loss, evaluation and what a run keeps follow from that.
 """
 
 import functools
+import operator
 from typing import NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ from seqjax.models import ManyToMany, ManyToOne, build
 from seqjax.tasks.cross_entropy import cross_entropy
 from seqjax.tasks.measure import Measure
 
-EVALUATED_TOGETHER = 1000  # sequences
+EVALUATED_TOGETHER = 50_000  # steps: a thousand sequences of 50
 HELD_OUT = {"validation": 1, "test": 2}  # seeds of their sequences, the same for every run
 SHOWN = 3  # examples in a sample
 
@@ -102,7 +103,7 @@ class SequenceTask:
         """How many sequences a split has; the training sequences of a generated problem are not scored."""
         return 0 if split == "train" else self.config.task.evaluation
 
-    def draw_held_out(self, data: PyTree, split: str, number: Int[Array, ""]) -> Example:
+    def draw_held_out(self, data: PyTree, split: str, number: Int[Array, ""] | int) -> Example:
         """The example of that number in a split."""
         return self.example(jax.random.fold_in(jax.random.key(HELD_OUT[split]), number))
 
@@ -161,38 +162,52 @@ class SequenceTask:
         count = self.held_out(split)
         if not count:
             return {}
-        calls = -(-count // EVALUATED_TOGETHER)
+        calls = -(-count // max(1, EVALUATED_TOGETHER // self.time))
         together = -(-count // calls)
         if mesh is not None:
             together += -together % mesh.size
         numbers = jnp.arange(calls * together).reshape(calls, together)
         if mesh is not None:
             numbers = jax.device_put(numbers, NamedSharding(mesh, PartitionSpec(None, "lanes")))
-        sums = self._evaluator(split, count)(network, self.data, numbers)
+        sums = self._sums(split, network, self._held_out_data(split), numbers)
         return {name: float(np.asarray(values, np.float64).sum() / count) for name, values in sums.items()}
 
-    @functools.cache  # noqa: B019 - a task lives as long as its process
-    def _evaluator(self, split: str, count: int):
-        def evaluate(network, data, numbers):
+    def _held_out_data(self, split: str) -> PyTree:
+        return {name: part for name, part in self.data.items() if name == split}
+
+    @functools.cached_property
+    def _sums(self):
+        def sums(split, network, data, numbers):
+            count = self.held_out(split)
+
             def scores(numbers):
-                draw = functools.partial(self.draw_held_out, data, split)
-                batch = jax.vmap(draw, out_axes=self._axes)(jnp.minimum(numbers, count - 1))
-                counted = numbers < count
-                return jax.tree.map(lambda values: jnp.where(counted, values, 0).sum(), self._scores_of(network, batch))
+                batch = self._held_out_batch(split, data, jnp.minimum(numbers, count - 1))
+                values = self._scores_of(network, batch)
+                return jax.tree.map(lambda values: jnp.where(numbers < count, values, 0).sum(), values)
 
             return jax.lax.map(scores, numbers)
 
-        return jax.jit(evaluate)
+        return jax.jit(sums, static_argnums=0)
+
+    def _held_out_batch(self, split: str, data: PyTree, numbers: Int[Array, "lanes"]) -> Example:
+        return jax.vmap(functools.partial(self.draw_held_out, data, split), out_axes=self._axes)(numbers)
 
     def sample(self, network, seed: int) -> str:
         """A few examples with target and answer, to look at."""
         numbers = (seed * SHOWN + jnp.arange(SHOWN)) % self.held_out("test")
-        draw = functools.partial(self.draw_held_out, self.data, "test")
-        outputs = jnp.moveaxis(self.answer(network, jax.vmap(draw, out_axes=self._axes)(numbers)), self._lanes, 0)
-        return "\n\n".join(
-            self.write(jax.tree.map(np.asarray, draw(number)), np.asarray(output))
-            for number, output in zip(numbers, outputs, strict=True)
-        )
+        examples, outputs = jax.tree.map(np.asarray, self._shown(network, self._held_out_data("test"), numbers))
+        one_by_one = (jax.tree.map(operator.itemgetter(lane), examples) for lane in range(SHOWN))
+        return "\n\n".join(map(self.write, one_by_one, outputs))
+
+    @functools.cached_property
+    def _shown(self):
+        def shown(network, data, numbers):
+            """Examples and outputs, lanes first."""
+            examples = jax.vmap(functools.partial(self.draw_held_out, data, "test"))(numbers)
+            outputs = self.answer(network, self._held_out_batch("test", data, numbers))
+            return examples, jnp.moveaxis(outputs, self._lanes, 0)
+
+        return jax.jit(shown)
 
 
 def classified(logits: Float[Array, "classes"], target: Int[Array, ""]) -> dict[str, Array]:

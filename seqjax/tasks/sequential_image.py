@@ -63,7 +63,10 @@ class SequentialImage(SequenceTask):
             flat = {split: values[:, order] for split, values in flat.items()}
         self._describe({split: len(values) for split, values in flat.items()}, size // pixels, images.levels, labels)
         self.data = {
-            split: {"images": values.reshape(len(values), -1, pixels), "labels": labels[split].astype(np.int32)}
+            split: {
+                "images": values.reshape(len(values), size // pixels, pixels),
+                "labels": labels[split].astype(np.int32),
+            }
             for split, values in flat.items()
         }
 

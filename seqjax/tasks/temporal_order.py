@@ -9,7 +9,7 @@ from seqjax.config import one_of
 from seqjax.tasks.measure import Measure
 from seqjax.tasks.sequences import Example, SequenceTask, classified
 
-PLACES = {2: ((0.1, 0.2), (0.4, 0.5)), 3: ((0.1, 0.2), (0.3, 0.4), (0.6, 0.7))}
+PLACES = {2: ((1, 2), (4, 5)), 3: ((1, 2), (3, 4), (6, 7))}  # from and to, in tenths of the length
 DISTRACTORS = 4
 
 
@@ -20,8 +20,8 @@ class TemporalOrder(SequenceTask):
     of 4 (or 8) classes. The first place is in [.1T, .2T), the second in [.4T, .5T); of three, in [.1T, .2T), [.3T, .4T)
     and [.6T, .7T).
 
-    Reference: Hochreiter & Schmidhuber (1997); places as in Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063,
-    supplement.
+    Reference: Hochreiter & Schmidhuber (1997); places as in the supplement of Pascanu, Mikolov & Bengio (2013),
+    arXiv:1211.5063 (the authors' program has the second in [.5T, .6T)).
     """
 
     shortest = 10
@@ -48,8 +48,8 @@ class TemporalOrder(SequenceTask):
     def example(self, key) -> Example:
         distractors_key, places_key, symbols_key = jax.random.split(key, 3)
         inputs = jax.random.randint(distractors_key, (self.time,), 2, self.vocab)
-        begins = jnp.array([int(self.time * begin) for begin, _ in self.places])
-        ends = jnp.array([int(self.time * end) for _, end in self.places])
+        begins = jnp.array([self.time * begin // 10 for begin, _ in self.places])
+        ends = jnp.array([self.time * end // 10 for _, end in self.places])
         places = jax.random.randint(places_key, begins.shape, begins, ends)
         symbols = jax.random.randint(symbols_key, begins.shape, 0, 2)
         return Example(inputs.at[places].set(symbols), (symbols * 2 ** jnp.arange(len(self.places))).sum())

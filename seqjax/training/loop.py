@@ -149,9 +149,11 @@ class Loop:
         return self._end("done", self._why_done())
 
     def _why_done(self) -> str:
-        if self.record.solved is not None:
-            return f"solved at step {self.record.solved}"
-        return f"stopped early: no better since step {self.record.best_step}" if self.record.finished else ""
+        solved, step = self.record.solved, int(self.state.step)
+        reasons = [f"solved at step {solved}"] if solved is not None else []
+        if self.record.finished and not (solved == step and self.config.train.stop_when_solved):
+            reasons.append(f"stopped early: no better since step {self.record.best_step}")
+        return "; ".join(reasons)
 
     def _over(self) -> bool:
         return self.record.finished or int(self.state.step) >= self.config.train.steps

@@ -28,17 +28,21 @@ def check(config: ConfigDict) -> None:
     at_least(config, "regulariser.weight", 0)
 
 
-def omega(network, seen: tuple[Seen, ...]) -> Float[Array, ""]:
-    """The penalty, summed over layers, for what the taps of a pass over a batch saw."""
-    return sum(map(_omega_of_layer, network.stack.layers, seen))
+def omega(network, seen: tuple[Seen, ...], total=lambda count: count) -> Float[Array, ""]:
+    """The penalty, summed over layers, for what the taps of a pass over a batch saw.
+
+    Of a batch that is divided among devices, the part of the lanes that are here: `total` adds up a number over all
+    devices, and the parts add up to the penalty.
+    """
+    return sum(_omega_of_layer(*layer, total) for layer in zip(network.stack.layers, seen, strict=True))
 
 
-def _omega_of_layer(cell, seen: Seen) -> Float[Array, ""]:
+def _omega_of_layer(cell, seen: Seen, total) -> Float[Array, ""]:
     before = _squared_norm(_pull_back(cell, seen))
     after = _squared_norm(seen.gradients)
     there = after >= VANISHED
     terms = jnp.where(there, (before / jnp.where(there, after, 1) - 1) ** 2, 0)
-    return terms.sum() / jnp.maximum(there.sum(), 1)
+    return terms.sum() / jnp.maximum(total(there.sum()), 1)
 
 
 def _pull_back(cell, seen: Seen):

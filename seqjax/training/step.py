@@ -35,7 +35,7 @@ class TrainState:
 
 
 class Trainer:
-    """A task and a config compiled to two functions: `initialise` and `run`.
+    """A task and a config compiled to functions: `initialise`, `run`, and `probe`.
 
     `run(state, stop)` takes `steps_per_dispatch` steps, or fewer where `stop` steps are reached, and returns the new
     state and the metrics of each step as `[steps]` arrays. A step whose loss, gradient or update is not finite leaves
@@ -123,7 +123,8 @@ class Trainer:
             def loss(network):
                 return self.task.end_loss(network, state.carry, batch)
 
-            return probes.probe(network, loss, self.task.time, self.config.task.batch)
+            lengths = getattr(batch, "length", None)
+            return probes.probe(network, loss, self.task.time, self.config.task.batch, lengths)
 
         return jax.jit(probe)
 
@@ -171,7 +172,7 @@ class Trainer:
             state.parameters, slots
         )
         if regularised:
-            penalty, pull = jax.value_and_grad(lambda values: omega(self.network(values), seen))(state.parameters)
+            penalty, pull = jax.value_and_grad(self._penalty)(state.parameters, seen)
             gradients = jax.tree.map(lambda g, p: g + numbers["regulariser"] * p, gradients, pull)
             metrics |= {"omega": penalty}
         value, metrics, gradients = jax.lax.pmean((value, metrics, gradients), "lanes")
@@ -198,3 +199,14 @@ class Trainer:
             "learning_rate": learning_rate,
         }
         return new, metrics
+
+    def _penalty(self, values, seen):
+        """This device's part of the regulariser, so large that the mean over devices is the whole.
+
+        Here the loss is a mean over the lanes of one device: its gradient is that of the whole batch times the number
+        of devices.
+        """
+        seen = tuple(
+            layer._replace(gradients=jax.tree.map(lambda d: d / self.mesh.size, layer.gradients)) for layer in seen
+        )
+        return self.mesh.size * omega(self.network(values), seen, lambda count: jax.lax.psum(count, "lanes"))

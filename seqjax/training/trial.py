@@ -18,8 +18,9 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 import seqjax
+from seqjax.analysis.taps import network_slots
 from seqjax.cells import CELLS
-from seqjax.config import at_least, flat
+from seqjax.config import ADDED_LATER, at_least, flat
 from seqjax.datasets import Corpus, read
 from seqjax.errors import UserError
 from seqjax.models import build, parameters
@@ -29,8 +30,16 @@ from seqjax.training import checkpoints, loop
 
 GROUPS_OF_TASK = ("task", "data", "sample")
 
-# Where a trial lies and how long it runs do not make it another trial.
-NOT_IDENTITY = ("data.source", "data.path", "init_from", "cell.parameters", "train.epochs", "train.checkpoint_seconds")
+# Where a trial lies, how long it runs and how often it is looked at do not make it another trial.
+NOT_IDENTITY = (
+    "data.source",
+    "data.path",
+    "init_from",
+    "cell.parameters",
+    "train.epochs",
+    "train.checkpoint_seconds",
+    "probe.every",
+)
 
 
 def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
@@ -51,7 +60,12 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
         tasks[same_task] = corpus, make_task.from_corpus(config, corpus)
     corpus, task = tasks[same_task]
     if (config.train.patience or config.schedule.name == "plateau") and not task.held_out("validation"):
-        raise UserError("train.patience and the plateau schedule need a validation text: data.validation is 0")
+        raise UserError("train.patience and the plateau schedule need validation data: data.validation is 0")
+    if config.train.stop_when_solved:
+        if task.measure.solved_below is None:
+            raise UserError(f"train.stop_when_solved: the task {config.task.name} has no criterion of success")
+        if not task.held_out("validation"):
+            raise UserError("train.stop_when_solved needs validation data: data.validation is 0")
     if task.steps_per_epoch is None and (config.train.epochs or config.schedule.unit == "epochs"):
         raise UserError(
             f"the task {config.task.name} makes its sequences without end, so it has no epochs: set train.steps, and "
@@ -66,6 +80,8 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     if config.train.epochs:
         config.train.steps = config.train.epochs * task.steps_per_epoch
     network = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
+    if config.probe.every or config.regulariser.name != "none":
+        jax.eval_shape(lambda network: network_slots(network, task.time), network)  # whether its cells can be tapped
     record = {
         "config": config.to_dict(),
         "corpus": None if corpus is None else dataclasses.asdict(corpus),
@@ -73,13 +89,18 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
         "title": task.title,
         "measure": dataclasses.asdict(task.measure),
         "parameters": parameters.count(network),
-        "code": fingerprint(config.cell.name, type(task)),
+        "code": fingerprint(config, type(task)),
         "version": seqjax.__version__,
     }
     if config.init_from:
         source_run = RunDirectory(config.init_from)
         weights = load_weights(source_run)
-        if source_run.trial()["task"].get("vocabulary") != record["task"].get("vocabulary"):
+        source_trial = source_run.trial()
+        if source_trial["config"]["task"]["name"] != config.task.name:
+            raise UserError(
+                f"init_from names {config.init_from}, a run of the task {source_trial['config']['task']['name']}"
+            )
+        if source_trial["task"].get("vocabulary") != record["task"].get("vocabulary"):
             raise UserError(f"init_from names {config.init_from}, whose vocabulary is not that of this run's text")
         loop.start_from(weights, network)
         record["init_from"] = _digest(weights)
@@ -94,6 +115,7 @@ def identity(config: ConfigDict, record: dict) -> str:
     if config.schedule.name != "cosine":  # a cosine is laid out over the run's length; the others can be gone on with
         left_out.add("train.steps")
     values = {key: value for key, value in flat(config).items() if key not in left_out}
+    values = {key: value for key, value in values.items() if key not in ADDED_LATER or value != ADDED_LATER[key]}
     values |= {"corpus": record["corpus"] and record["corpus"]["sha256"], "init_from": record.get("init_from")}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -106,17 +128,18 @@ def run_name(record: dict) -> str:
     return f"{cell['name']}-{cell['layers']}x{cell['hidden']}{length}-seed{config['seed']}-{record['identity'][:8]}"
 
 
-def fingerprint(cell: str, task: type) -> str:
+def fingerprint(config: ConfigDict, task: type) -> str:
     """SHA-256 of the code that computes a trial, without its comments and docstrings: the cell's file, recurrence,
     networks, task and training. A finished run with another fingerprint may hold numbers that this code would not give.
     """
     package = pathlib.Path(seqjax.__file__).parent
-    files = [inspect.getsourcefile(CELLS[cell]), *map(inspect.getsourcefile, task.__mro__[:-1])]
+    files = [inspect.getsourcefile(CELLS[config.cell.name]), *map(inspect.getsourcefile, task.__mro__[:-1])]
     files += [package / "initialisers.py", package / "spectra.py", package / "recurrence.py"]
     files += sorted((package / "models").glob("*.py"))
     files += [package / "tasks" / name for name in ("vocabulary.py", "cross_entropy.py")]
-    files += [package / "analysis" / name for name in ("taps.py", "probes.py")]
-    files += [package / "training" / name for name in ("step.py", "optimisers.py", "regulariser.py", "loop.py")]
+    files += [package / "training" / name for name in ("step.py", "optimisers.py", "loop.py")]
+    if config.regulariser.name != "none":
+        files += [package / "analysis" / "taps.py", package / "training" / "regulariser.py"]
     digest = hashlib.sha256()
     for file in files:
         digest.update(_without_documentation(pathlib.Path(file).read_text(encoding="utf-8")).encode())
@@ -134,7 +157,7 @@ def _without_documentation(source: str) -> str:
 def open_task(record: dict):
     """`(config, task)` of a trial with its data, prepared again if its files are gone.
 
-    Raises UserError when the text is no longer the one the trial was made for.
+    Raises UserError when the data are no longer those the trial was made for.
     """
     config = ConfigDict(record["config"])
     make_task = find_task(config.task.name)
@@ -144,12 +167,12 @@ def open_task(record: dict):
     try:
         read(corpus)
     except UserError as error:
-        logging.warning("%s; preparing the text again", error)
+        logging.warning("%s; preparing the data again", error)
         corpus = make_task.find_corpus(config)
         if corpus.sha256 != record["corpus"]["sha256"]:
             raise UserError(
                 f"the data {config.data.get('path') or config.data.source!r} has changed since this run was made; "
-                "launch again for a new run on the new text"
+                "launch again for a new run on the new data"
             ) from error
     return config, make_task.from_corpus(config, corpus)
 
