@@ -97,7 +97,7 @@ def test_of_a_language_model_the_gradient_of_the_last_symbol_alone_is_followed_b
     config = tiny.config(cell__name="rnn", probe__every=10, train__steps=10)
     loop = start(tmp_path / "run", config)
     state = jax.device_get(loop.state)
-    batch = loop.task.batch(loop.task.data, None, 0, jnp.arange(4))
+    batch = loop.task.batch(loop.task.data, jax.random.key(0), jnp.array(0), jnp.arange(4))
     network = loop.trainer.network(state.parameters)
     found = loop.trainer.probe(loop.state)
     xs = network.embed(batch.symbols[:-1])
