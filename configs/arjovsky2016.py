@@ -29,7 +29,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.train.steps_per_dispatch = 50
     config.train.eval_every = 100
 
-    variants = {"adding": adding, "copy_memory": copy_memory}
+    variants = {"adding": adding, "copy_memory": copy_memory, "gradients": gradients}
     variant = variant or "adding"
     if variant not in variants:
         raise UserError(f"configs/arjovsky2016.py has no variant {variant!r}; {did_you_mean(variant, variants)}")
@@ -44,6 +44,12 @@ def adding(config: ConfigDict) -> None:
 def copy_memory(config: ConfigDict) -> None:
     config.task.name = "copy_memory"
     config.train.steps = 2000
+
+
+def gradients(config: ConfigDict) -> None:
+    adding(config)
+    config.train.steps = 100
+    config.probe.every = 100
 
 
 def sweep_cells():

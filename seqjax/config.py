@@ -81,7 +81,8 @@ def defaults() -> ConfigDict:
     config.train.checkpoint_seconds = 60.0
 
     config.probe = ConfigDict()
-    config.probe.every = 0  # steps between probes of gradients and gates, a multiple of steps_per_dispatch; 0 never
+    config.probe.every = 0  # steps between probes of gradients and gates, a multiple of steps_per_dispatch, the first
+    # before training; 0 never
     return config
 
 

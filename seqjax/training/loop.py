@@ -134,6 +134,8 @@ class Loop:
             logging.info("the training step compiled in %.1f s", time.perf_counter() - began)
         with self.run.metrics.appending() as self.metrics, self.run.timing.appending() as self.timing:
             self._saved_at = time.monotonic()
+            if not self.record.metrics_lines:
+                self._probe(0)
             while not self._over():
                 if stop_requested():
                     self._save()
@@ -179,9 +181,8 @@ class Loop:
                 self.record.smoothed = SMOOTHING * self.record.smoothed + (1 - SMOOTHING) * float(score)
             means = {name: float(values.mean()) for name, values in measured.items()}
             self._log({"kind": "train", "step": step, **means, f"smoothed_{self.measure.name}": self.record.smoothed})
-            every = self.config.probe.every
-            if every and step % every == 0 and not int(self.state.diverged):
-                self._log({"kind": "probe", "step": step, **self.trainer.probe(self.state)})
+            if not int(self.state.diverged):
+                self._probe(step)
         if not int(self.state.diverged) and (
             step % self.config.train.eval_every == 0 or step == self.config.train.steps
         ):
@@ -195,6 +196,10 @@ class Loop:
                 "total": round(time.perf_counter() - began, 4),
             }
         )
+
+    def _probe(self, step: int) -> None:
+        if self.config.probe.every and step % self.config.probe.every == 0:
+            self._log({"kind": "probe", "step": step, **self.trainer.probe(self.state)})
 
     def _log(self, record: dict) -> None:
         self.metrics.add(record)
