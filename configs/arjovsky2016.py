@@ -3,6 +3,21 @@
 Question: over how long a lag do the vanilla network and the LSTM beat an answer that needs no memory?
 
 Their protocol: RMSProp with rate .001 and decay .9, gradients clipped at norm 1 for the LSTM and the vanilla network.
+80 hidden units for all here; the paper's networks differ in size.
+
+    python -m experiments.launch --config=configs/arjovsky2016.py --sweep=cells --sweep=seeds --workers=2
+
+Variants (`--config=configs/arjovsky2016.py:NAME`): `adding` (the default), `copy_memory`, and `gradients`: 100 steps of
+the adding problem with a probe before and after, the paper's picture of |dL/dh_t| (`python -m
+experiments.vanishing_gradients` draws it for every cell at once).
+
+Adding, T = 100, 5,000 steps, three seeds (validation MSE; the trivial answer has .167; solved is under .0167): GRU
+.0012, solved 3 of 3 at step 1,400 in the median; ReLU from the identity .0039, 3 of 3 at 1,100, after an explosion at
+the start; LSTM .0127, 2 of 3 at 4,650; vanilla network .1455, 0 of 3. The dozen runs take some 18 minutes of one core.
+
+Copy memory, T = 100, 2,000 steps, three seeds (validation nats per step; without memory .1733): GRU .1595, ReLU from
+the identity .1649, LSTM .1701, vanilla network .1735. None is solved: as in the paper the LSTM is barely under the
+baseline.
 """
 
 from ml_collections import ConfigDict
