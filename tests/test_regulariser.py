@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import test_sequence_tasks
+import tiny
 from examples import make, numbers
 from flax import nnx
 
@@ -133,3 +134,18 @@ def test_an_unknown_one_is_answered_with_the_nearest_right_one():
     config = test_sequence_tasks.config_of("latch", regulariser__name="pascau")
     with pytest.raises(UserError, match=r"unknown regulariser.name 'pascau'; did you mean 'pascanu'"):
         loop.check(config)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_any_run_can_have_it(cell):
+    """Layers, dropout, a state carried from chunk to chunk: a weight of zero trains what no regulariser trains."""
+    values = {}
+    for name in ("none", "pascanu"):
+        config = tiny.config(cell__name=cell, cell__layers=2, model__dropout=0.2, regulariser__name=name)
+        config.regulariser.weight = 0.0
+        trainer = Trainer(tiny.task(config), config)
+        state, metrics = trainer.run(trainer.initialise(), 5)
+        values[name] = jax.device_get(state.parameters)
+    assert np.isfinite(metrics["omega"]).all() and (metrics["omega"] > 0).all()
+    for name, value in values["none"].items():
+        np.testing.assert_allclose(values["pascanu"][name], value, rtol=1e-3, atol=1e-6)
