@@ -264,7 +264,7 @@ def test_scores_over_decades_have_a_logarithmic_axis(tmp_path, last, words, name
 def test_odd_scores_draw_without_warnings(tmp_path, scores):
     make_run(tmp_path, scores=scores)
     make_run(tmp_path, {"seed": 1}, scores=scores)
-    svg(tmp_path)
+    assert "<svg" in svg(tmp_path)
 
 
 def test_a_run_that_stopped_when_solved_is_drawn_to_the_end(tmp_path):

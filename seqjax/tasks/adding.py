@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from seqjax.config import one_of
-from seqjax.tasks.measure import Measure
+from seqjax.tasks.measure import Measure, wrong_answers
 from seqjax.tasks.sequences import Example, SequenceTask
 
 TOLERANCE = 0.04  # a sequence counts as right when its squared error is not above this
@@ -33,14 +33,11 @@ class Adding(SequenceTask):
         self.shortest = 10 if self.halved else 2
         if self.halved:
             # The sum of two values is further than .4 from 1 with probability .6 ** 2.
-            baseline, baseline_is = 0.36, "always answering 0.5"
-            solved_below, solved_is = 0.01, f"under 1% of {config.task.evaluation:,} sequences wrong"
-            name, unit = "error", "of sequences with a squared error over .04"
+            unit = "of sequences with a squared error over .04"
+            self.measure = wrong_answers(config.task.evaluation, 0.36, "always answering 0.5", unit)
         else:
-            baseline, baseline_is = 1 / 6, "always answering 1"
-            solved_below, solved_is = 1 / 60, "a tenth of the baseline"
-            name, unit = "mse", "mean squared error"
-        self.measure = Measure(name, unit, baseline, baseline_is, solved_below, solved_is)
+            tenth = 1 / 60, "a tenth of the baseline"
+            self.measure = Measure("mse", "mean squared error", 1 / 6, "always answering 1", *tenth)
         super().__init__(config, corpus)
 
     @property

@@ -2,7 +2,7 @@
 
 import jax
 
-from seqjax.tasks.measure import Measure
+from seqjax.tasks.measure import wrong_answers
 from seqjax.tasks.sequences import Example, SequenceTask, classified
 
 VARIANCE = 0.2  # of the noise
@@ -23,8 +23,7 @@ class Latch(SequenceTask):
 
     def __init__(self, config, corpus=None):
         super().__init__(config, corpus)
-        solved_is = f"under 1% of {config.task.evaluation:,} sequences wrong"
-        self.measure = Measure("error", "of sequences wrong", 0.5, "guessing among 2 classes", 0.01, solved_is)
+        self.measure = wrong_answers(config.task.evaluation, 0.5, "guessing among 2 classes")
 
     @property
     def title(self) -> str:

@@ -4,6 +4,7 @@ A problem is a subclass of `SequenceTask` that draws one example and says how an
 loss, evaluation and what a run keeps follow from that.
 """
 
+import abc
 import functools
 import operator
 from typing import NamedTuple
@@ -35,7 +36,7 @@ class Example(NamedTuple):
     length: Int[Array, ""] | None = None  # of sequences that end before `time`
 
 
-class SequenceTask:
+class SequenceTask(abc.ABC):
     """What all such problems share.
 
     A subclass sets `shortest`, `outputs`, `vocab` or `inputs`, `aligned`, `objective` and `measure`, and defines
@@ -83,17 +84,17 @@ class SequenceTask:
         """Steps in a sequence."""
         return self.config.task.length
 
+    @abc.abstractmethod
     def example(self, key: Key[Array, ""]) -> Example:
         """One sequence; a pure function of the key."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def scores(self, outputs: Array, target: Array) -> dict[str, Array]:
         """Metrics of an answer to one example, `objective` and the measure's among them."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def write(self, example: Example, outputs: Array) -> str:
         """An example, its target and the network's answer in words."""
-        raise NotImplementedError
 
     def draw(self, data: PyTree, key: Key[Array, ""]) -> Example:
         """An example to train on."""

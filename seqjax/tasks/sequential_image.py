@@ -131,6 +131,9 @@ class SequentialImage(SequenceTask):
     def draw_held_out(self, data, split, number) -> Example:
         return self._image(data[split], number)
 
+    def example(self, key) -> Example:
+        return self.draw(self.data, key)
+
     def scores(self, outputs, target):
         return classified(outputs, target)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from seqjax.config import one_of
-from seqjax.tasks.measure import Measure
+from seqjax.tasks.measure import wrong_answers
 from seqjax.tasks.sequences import Example, SequenceTask, classified
 
 PLACES = {2: ((1, 2), (4, 5)), 3: ((1, 2), (3, 4), (6, 7))}  # from and to, in tenths of the length
@@ -31,14 +31,8 @@ class TemporalOrder(SequenceTask):
         one_of(config, "task.symbols", tuple(PLACES))
         self.places = PLACES[config.task.symbols]
         self.outputs = 2**config.task.symbols
-        self.measure = Measure(
-            name="error",
-            unit="of sequences wrong",
-            baseline=1 - 1 / self.outputs,
-            baseline_is=f"guessing among {self.outputs} classes",
-            solved_below=0.01,
-            solved_is=f"under 1% of {config.task.evaluation:,} sequences wrong",
-        )
+        guessing = f"guessing among {self.outputs} classes"
+        self.measure = wrong_answers(config.task.evaluation, 1 - 1 / self.outputs, guessing)
         super().__init__(config, corpus)
 
     @property
