@@ -66,8 +66,10 @@ def _look_into(options, given: dict) -> int:
         raise UserError(f"--run looks into one trained network as it is; it does not go with {', '.join(unfit)}")
 
     from seqjax.report import gradients_write
+    from seqjax.results import RunDirectory
     from seqjax.studies import vanishing_gradients
 
+    RunDirectory(options.run).trial()
     out = gradients_write.prepare(options.out)
     results, failures = _measure(vanishing_gradients.jobs_of_run(options.run), options.workers)
     if failures:

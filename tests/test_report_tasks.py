@@ -275,7 +275,7 @@ def test_a_run_that_stopped_when_solved_is_drawn_to_the_end(tmp_path):
     assert steps.tolist() == [100, 200, 300, 400]
     assert means == pytest.approx([0.5, 0.25, 0.25, 0.2])
     assert group_curve(to_the_end(board.runs, "seconds"))[1] == pytest.approx([1, 2, 3, 4])
-    assert "drawn on at their last score" in write_report([tmp_path]).read_text()
+    assert "counts with its last score" in write_report([tmp_path]).read_text()
 
 
 def lengths(runs, measure=ERROR):

@@ -22,7 +22,7 @@ CAPTIONS = {
     "loss_by_parameters": "Down and to the left is better. Bars are one standard deviation over seeds.",
     "loss_by_time": "Whichever line is lowest at a given time made the best use of it, on the machine that trained it.",
 }
-HELD = " Runs that stopped once they had solved the task are drawn on at their last score."
+HELD = " Where seeds are averaged, a run that stopped once it had solved the task counts with its last score."
 
 
 def write(board: Board, out: pathlib.Path, prefix: str = "") -> list[Drawing]:

@@ -6,6 +6,7 @@ Drawn from what `seqjax.studies` measures: dataclasses of NumPy arrays, one of e
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from seqjax.report.canvas import GRID, MUTED
@@ -187,7 +188,7 @@ def recurrent_scale(scaled) -> Figure:
 
 def forget_bias(studies) -> Figure:
     """|dL/dc_t| of the LSTM against the lag, and the mean of its forget gate, by what its bias starts at."""
-    labels = [bias_label(study) for study in studies]
+    labels = [*(bias_label(study) for study in studies), "its gates alone, multiplied"]
     titles = ["gradient of the memory", "forget gate, mean over units"]
     figure, placed = panels(
         "The LSTM's forget gate at initialisation", titles, 2, 3.4, labels, share_y=False, gap=(0.95, 0.5)
@@ -199,13 +200,27 @@ def forget_bias(studies) -> Figure:
         lags = np.arange(study.norms.shape[-1])
         band(placed[0], lags, study.norms, colour, line, marker, FLOOR * top, offset=2 * number)
         band(placed[1], lags, study.forget[:, ::-1], colour, line, marker, offset=2 * number)
+    limits = placed[0].get_ylim()
+    for study, (colour, *_) in zip(studies, looks, strict=True):
+        placed[0].plot(lags[1:], gates_alone(study), color=colour, linewidth=0.9, alpha=0.75, zorder=2)
+    placed[0].set_ylim(limits)
     for axes, name in zip(placed, ("|dL/dc_t|, mean over the batch", "forget gate"), strict=True):
         lag_axis(axes, lags[-1])
         axes.set_xlabel(LAG)
         axes.set_ylabel(name, parse_math=False)
     placed[1].set_ylim(0, 1.02)
-    legend(figure, [handle(colour, line, marker) for colour, marker, line in looks], labels)
+    alone = Line2D([], [], color=MUTED, linewidth=0.9)
+    legend(figure, [*(handle(colour, line, marker) for colour, marker, line in looks), alone], labels)
     return figure
+
+
+def gates_alone(study) -> np.ndarray:
+    """What the memory's own path would leave at lags from 1 of the gradient at lag 1: the means of the forget gates,
+    multiplied. The median over seeds, `[lags - 1]`.
+    """
+    gates = study.forget[:, ::-1][:, 1:-1]  # the gradient at lag 1 has passed the last step's gate already
+    products = np.cumprod(np.concatenate([np.ones_like(gates[:, :1]), gates], axis=1), axis=1)
+    return np.median(study.norms[:, 1:2] * products, axis=0)
 
 
 def bias_label(study) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seqjax.report.gradients import bias_label, factors, has_forget_gate
+from seqjax.report.gradients import bias_label, factors, gates_alone, has_forget_gate
 from seqjax.report.gradients_canvas import FLOOR, paths
 from seqjax.report.gradients_training import SMOOTHED_OVER
 from seqjax.report.text import counted
@@ -58,7 +58,8 @@ def gradient_by_lag(studies, training_steps: int) -> str:
         said += f" at most, and {digits(fresh[-1][1][0])} in {fresh[-1][0]} at least"
     said += ". "
     if any("memory" in study.norms for study in studies):
-        said += "The gradient of a memory counts what goes through later steps: it is 0 at the last step itself. "
+        said += "The gradient of a memory counts what goes through later steps: it is 0 at the last step itself, and "
+        said += "compared with that one step before. "
     top = max(study.norms[state].max() for study, state, *_ in paths(studies))
     if any((norms[:, :, 1:] <= FLOOR * top).any() for study in studies for norms in study.norms.values()):
         said += f"What is under {digits(FLOOR * top)}, or 0, is not drawn; the table has it. "
@@ -106,7 +107,8 @@ def step_factors(studies, training_steps: int) -> str:
     said = f"The median factor (geometric mean over steps) before and after training: {'; '.join(parts)}. "
     gates = [study.cell for study in studies if has_forget_gate(study)]
     if gates:
-        said += f"For {' and '.join(gates)}: the forget gate, with its 10th and 90th percentile over units and batch. "
+        said += f"For {' and '.join(gates)}: the forget gate, with its 10th and 90th percentile over units and batch, "
+        said += "which is the memory's own path and not all of the Jacobian: its height is not to be compared. "
     if len(gates) < len(studies):
         cells = "For the other cells" if gates else "Of every cell"
         said += f"{cells}: the smallest, median and largest singular value of the Jacobian ds_t/ds_(t-1). "
@@ -133,11 +135,12 @@ def recurrent_scale(scaled) -> str:
 def forget_bias(studies) -> str:
     parts = []
     for study in studies:
-        left = left_of(study.norms)
+        left, alone = left_of(study.norms), gates_alone(study)
         parts.append(
-            f"{bias_label(study)}: forget gate {digits(study.forget.mean())}, {digits(left)} of the gradient left"
+            f"{bias_label(study)}: forget gate {digits(study.forget.mean())}, {digits(left)} of the gradient left "
+            f"({digits(alone[-1] / alone[0])} by its gates alone)"
         )
-    said = f"From lag 1 to the first step: {'; '.join(parts)}. "
+    said = f"From lag 1 to the first step: {'; '.join(parts)}. Above 1 the gradient has grown. "
     return said + over_seeds(len(studies[0].norms))
 
 
@@ -152,14 +155,17 @@ def clipping(runs) -> str:
     said += f". With clipping at {clipped.threshold:g}, {clipped.clipped.mean():.0%} of the steps are clipped. "
     ends = [digits(run.loss[-last:].mean()) for run in runs]
     said += f"The loss over the last {last} steps is {ends[0]} nats without and {ends[1]} with clipping; "
-    return said + f"the thick lines are means over {SMOOTHED_OVER} steps."
+    return said + f"thick lines are means over {SMOOTHED_OVER} steps, pale ones single steps."
 
 
 def cliff(study) -> str:
     jumps = np.hypot(np.diff(study.free["w"]), np.diff(study.free["b"]))
     step = int(jumps.argmax())
-    said = f"At step {step} the free descent meets a gradient of {digits(study.free['gradient_norm'][step])} and is "
+    said = "x_t = w sigmoid(x_(t-1)) + b with x_0 = 0.5; the loss is (sigmoid(x_50) - 0.7)^2, and the rate "
+    said += f"{study.settings['learning_rate']:g}. At step {step} the free descent meets a gradient of "
+    said += f"{digits(study.free['gradient_norm'][step])} and is "
     said += f"thrown {digits(jumps[step])} away; its loss ends at {digits(study.free['loss'][-1])}. "
-    said += f"The clipped one meets a gradient of at most {digits(study.clipped['gradient_norm'].max())}, clips "
+    said += f"The clipped one, which meets gradients up to {digits(study.clipped['gradient_norm'].max())} too, clips "
     said += f"{counted(int(study.clipped['clipped'].sum()), 'step')} of {len(study.clipped['w']) - 1} and ends at "
-    return said + f"{digits(study.clipped['loss'][-1])}. Points are single steps."
+    said += f"{digits(study.clipped['loss'][-1])}. Points are single steps; up to the first wall both are the same, "
+    return said + "and the one that is clipped is drawn on top."

@@ -15,7 +15,11 @@ SMOOTHED_OVER = 25  # steps
 
 def clipping(runs) -> Figure:
     """The gradient's norm at every step, with and without clipping, and the losses below."""
-    titles = ["without clipping: the gradient's norm", "with clipping: its norm before that", "the training losses"]
+    titles = [
+        "without clipping: the gradient's norm",
+        "with clipping: its norm before it is clipped",
+        "the training losses",
+    ]
     labels = ["not clipped", "clipped", "threshold"]
     figure, placed = panels(
         "Training a vanilla network with and without clipping", [*titles[:2], "", ""], 2, 2.2, labels, share_y=False,
@@ -34,6 +38,7 @@ def clipping(runs) -> Figure:
         placed[2].plot(steps, run.loss, color=colour, linewidth=0.5, alpha=0.35, zorder=2)
         placed[2].plot(steps, smoothed(run.loss), color=colour, linewidth=1.8, zorder=3)
         axes.tick_params(labelbottom=True)
+        axes.set_xlim(0, len(steps) + 1)
     placed[0].set_ylabel("norm of the gradient")
     placed[1].tick_params(labelleft=False)
     placed[2].set_ylabel("loss (nats)")
