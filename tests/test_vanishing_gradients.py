@@ -19,9 +19,11 @@ from seqjax.analysis import state_gradients
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
 from seqjax.models import parameters
+from seqjax.report.gradients import gates_alone
 from seqjax.report.gradients_captions import digits
 from seqjax.results import RunDirectory
 from seqjax.studies import cells, settings, workers
+from seqjax.studies.forget_bias import BiasStudy
 from seqjax.studies.observing import double
 from seqjax.studies.trained import by_lag
 from seqjax.tasks import Adding
@@ -294,3 +296,8 @@ def test_ctrl_c_ends_it_at_once(tmp_path):
     _, told = process.communicate(timeout=15)
     assert process.returncode == 130
     assert told == "stopped: nothing is drawn\n"
+
+
+def test_the_gates_alone_leave_their_product_from_lag_1():
+    study = BiasStudy("bias", norms=np.full((2, 5), 3.0), forget=np.tile([0.9, 0.5, 0.25, 0.5, 0.7], (2, 1)))
+    np.testing.assert_allclose(gates_alone(study), [3, 1.5, 0.375, 0.1875])
