@@ -241,7 +241,7 @@ def test_a_changed_text_is_another_trial_and_a_longer_run_the_same(folder):
         changed = planned(folder, "identity", **{"train.steps": 20})
         assert changed.runs[0].path != run.path
         assert changed.notes == [
-            f"{run.name} is stale: it was trained on another text than today's; a new run replaces it"
+            f"{run.name} is stale: it was trained on other data than today's; a new run replaces it"
         ]
     finally:
         (folder / "text.txt").write_bytes(tiny.text())
@@ -306,7 +306,7 @@ WRONG = {
     "--config=configs/char_lm.py --config.data.source=python": "did you mean 'python_stdlib'?",
     "--config=configs/char_lm.py --config.sample.prompt=日本": "holds '日', '本', which the training text did not",
     "--config=configs/char_lm.py --config.init_from=nowhere": "there is no run directory",
-    "--config=configs/char_lm.py --config.train.patience=2 --config.data.validation=0": "need a validation text",
+    "--config=configs/char_lm.py --config.train.patience=2 --config.data.validation=0": "need validation data",
     "--config=configs/char_lm.py --config.cell.parameters=5": "cell.parameters is 5, but lstm has",
 }
 

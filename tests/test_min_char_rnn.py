@@ -82,7 +82,7 @@ def preset(steps_per_dispatch):
     raw = text(4_990)  # starts over five times in 1,000 iterations
     vocabulary = Vocabulary.of(raw, "characters", 512)
     symbols = vocabulary.encode(raw)
-    trainer = Trainer(CharLM(config, vocabulary, cut(symbols, 0, 0)), config)
+    trainer = Trainer(CharLM(config, vocabulary, cut(symbols, 0.0, 0.0)), config)
     return trainer, trainer.initialise(), symbols, len(vocabulary)
 
 
