@@ -10,8 +10,8 @@ non-zero recurrent weights a unit, spectral radius .95).
     python -m experiments.launch --config=configs/pascanu2013.py --sweep=remedies --sweep=seeds --sweep=lengths \
         --workers=2 --runs=runs/temporal_order
 
-Here: the basic tanh start, the paper's rate, clip and weight for all, five seeds, at most 50,000 updates, looked at every
-500. Solved trials, and the median update at which they were:
+Here: the basic tanh start, the paper's rate, clip and weight for all, five seeds, at most 50,000 updates, looked at
+every 500. Solved trials, and the median update at which they were:
 
     length     SGD              C                CR
     20         5 of 5 (2,500)   5 of 5 (4,000)   5 of 5 (1,500)

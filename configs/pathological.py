@@ -11,8 +11,9 @@ Each problem states the score of its trivial answer and when it counts as solved
 from `$SEQJAX_DATA_DIR/mnist` or downloaded). Sweeps: `cells`, `remedies`, `forget_gates`, `lengths`, `seeds`.
 
 A first look, one seed: `latch` (100 steps) is solved by the vanilla network and the LSTM at the first evaluation, after
-250 steps, and not in 5,000 by the GRU and MUT1. It is what `make gradients` shows: the orthogonal start lets the gradient
-through, and so does a forget gate that starts open, while an update gate that starts half open halves it at every step.
+250 steps, and not in 5,000 by the GRU and MUT1. It is what `make gradients` shows: the orthogonal start lets the
+gradient through, and so does a forget gate that starts open, while an update gate that starts half open halves it at
+every step.
 """
 
 from ml_collections import ConfigDict

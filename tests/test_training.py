@@ -65,7 +65,7 @@ def test_lanes_read_the_text_in_order_and_start_over():
     text, lane = task.splits["train"], len(task.splits["train"]) // 4
     assert task.steps_per_epoch == (lane - 1) // 10
     for step in (0, 1, task.steps_per_epoch - 1, task.steps_per_epoch, 3 * task.steps_per_epoch + 2):
-        batch = task.batch({"train": jnp.asarray(text)}, None, jnp.asarray(step), jnp.arange(4))
+        batch = task.batch({"train": jnp.asarray(text)}, jax.random.key(0), jnp.asarray(step), jnp.arange(4))
         place = step % task.steps_per_epoch * 10
         for b in range(4):
             np.testing.assert_array_equal(batch.symbols[:, b], text[b * lane + place :][:11])
@@ -80,7 +80,7 @@ def test_state_is_carried_and_gradients_are_not():
     trainer = Trainer(task, config)
     network = trainer.network(trainer.initialise().parameters)
     data, lanes = {"train": jnp.asarray(task.splits["train"])}, jnp.arange(4)
-    first, second = (task.batch(data, None, jnp.asarray(step), lanes) for step in (0, 1))
+    first, second = (task.batch(data, jax.random.key(0), jnp.asarray(step), lanes) for step in (0, 1))
     _, (carry, _) = task.loss(network, task.initial_carry(network, 4), first)
     loss, _ = task.loss(network, carry, second)
     whole = jnp.concatenate([first.symbols[:-1], second.symbols])
