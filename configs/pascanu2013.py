@@ -19,7 +19,8 @@ every 500. Solved trials, and the median update at which they were:
     100        0 of 5           0 of 5           2 of 5 (36,750)
 
 Of the three that CR left unsolved at 100, two were under 3% error. In the paper SGD fails first as the length grows, C
-later, and CR solves all lengths up to 200; the authors' program allows five million updates. A run of 50,000 updates takes 45 s of one core at length 50 (CR 95 s) and 90 s (CR 175 s) at 100.
+later, and CR solves all lengths up to 200; the authors' program allows five million updates. A run of 50,000 updates
+takes 45 s of one core at length 50 (CR 95 s) and 90 s (CR 175 s) at 100.
 `three_symbols` is the variant with three symbols and 8 classes.
 """
 
