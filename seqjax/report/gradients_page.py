@@ -1,13 +1,8 @@
 """The lecture as one HTML page: it opens from a file, without a network and without scripts."""
 
-import importlib.resources
-
 from seqjax.report.canvas import Drawing
 from seqjax.report.gradients_captions import digits, remains
-from seqjax.report.markup import escape, head, number
-
-# The page asks the browser to hold it to its promise: nothing is loaded from anywhere, nothing is executed.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+from seqjax.report.markup import document, escape, head, number
 
 TITLE = "Why gradients vanish and explode"
 
@@ -100,21 +95,8 @@ def trained(title: str, facts: dict[str, str], drawn: dict[str, Drawing]) -> str
 
 
 def _page(title: str, introduction: str, parts, drawn: dict[str, Drawing], table: str = "") -> str:
-    sheets = importlib.resources.files("seqjax.report")
-    style = "".join(sheets.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "gradients.css"))
     sections = "".join(_part(*part, drawn, table if number == 0 else "") for number, part in enumerate(parts))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body class="lecture">
+    body = f"""<body class="lecture">
 <header>
 <p class="brand">seqjax</p>
 <h1>{escape(title)}</h1>
@@ -122,9 +104,8 @@ def _page(title: str, introduction: str, parts, drawn: dict[str, Drawing], table
 <main>
 {sections}{_references()}</main>
 <footer>Every figure lies beside this page as PNG and SVG, and its numbers as CSV.</footer>
-</body>
-</html>
-"""
+</body>"""
+    return document(title, ("page.css", "gradients.css"), body)
 
 
 def _facts(facts: dict[str, str]) -> str:

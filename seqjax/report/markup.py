@@ -1,8 +1,12 @@
-"""Small pieces of the page."""
+"""Small pieces of a page, and what every page begins with."""
 
 import html
+import importlib.resources
 
 from seqjax.report import text
+
+# The page asks the browser to hold it to its promise: nothing is loaded from anywhere, nothing is executed.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def escape(value) -> str:
@@ -37,3 +41,23 @@ def figures(drawings) -> str:
         for drawing in drawings
     )
     return f'<div class="figures">\n{drawn}</div>\n'
+
+
+def document(title: str, sheets: tuple[str, ...], body: str) -> str:
+    """A page that opens from a file, with its style sheets inside; `body` is its whole body element."""
+    folder = importlib.resources.files("seqjax.report")
+    style = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in sheets)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<style>
+{style}</style>
+</head>
+{body}
+</html>
+"""

@@ -1,11 +1,9 @@
 """One HTML page that holds the whole report: it opens from a file, without a network and without scripts."""
 
-import importlib.resources
-
 from seqjax.report import text
 from seqjax.report.canvas import Drawing
 from seqjax.report.lengths import Family
-from seqjax.report.markup import escape, figures
+from seqjax.report.markup import document, escape, figures
 from seqjax.report.page_leaderboard import leaderboard, verdict
 from seqjax.report.page_lengths import lengths
 from seqjax.report.page_runs import runs, troubles
@@ -13,33 +11,18 @@ from seqjax.report.page_samples import samples
 from seqjax.report.rows import Board, Comparison
 from seqjax.report.runs import SPLITS
 
-# The page asks the browser to hold it to its promise: nothing is loaded from anywhere, nothing is executed.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-
 NOTHING_DRAWN = '<p class="note">Nothing has been measured yet, so there is nothing to draw.</p>\n'
 
 
 def render(comparison: Comparison, drawn: list[list[Drawing]], by_length: list[tuple[Family, Drawing]]) -> str:
     """The page. `drawn` holds the figures of each board, `by_length` the problems learned at several lengths."""
-    style = importlib.resources.files("seqjax.report").joinpath("page.css").read_text(encoding="utf-8")
     title = _title(comparison)
     several = len(comparison.boards) > 1
     boards = "".join(
         _board(board, drawings, n, several)
         for n, (board, drawings) in enumerate(zip(comparison.boards, drawn, strict=True), 1)
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
+    body = f"""<body>
 <header>
 <p class="brand">seqjax report</p>
 <h1>{escape(title)}</h1>
@@ -48,9 +31,8 @@ def render(comparison: Comparison, drawn: list[list[Drawing]], by_length: list[t
 {lengths(by_length)}{boards}{troubles(comparison)}{runs(comparison)}</main>
 <footer>The same numbers: <code>leaderboard.csv</code>, <code>runs.csv</code> and both as Parquet, beside this page,
 with every figure as PNG and SVG.</footer>
-</body>
-</html>
-"""
+</body>"""
+    return document(title, ("page.css",), body)
 
 
 def _title(comparison: Comparison) -> str:

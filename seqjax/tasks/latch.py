@@ -3,7 +3,7 @@
 import jax
 
 from seqjax.tasks.measure import wrong_answers
-from seqjax.tasks.sequences import Example, SequenceTask, classified
+from seqjax.tasks.sequences import Example, SequenceTask
 
 VARIANCE = 0.2  # of the noise
 
@@ -34,9 +34,6 @@ class Latch(SequenceTask):
         target = jax.random.randint(class_key, (), 0, 2)
         values = VARIANCE**0.5 * jax.random.normal(noise_key, (self.time, 1))
         return Example(values.at[0].set(2.0 * target - 1.0), target)
-
-    def scores(self, outputs, target):
-        return classified(outputs, target)
 
     def write(self, example, outputs) -> str:
         values = " ".join(f"{value:+.1f}" for value in example.inputs[:8, 0])

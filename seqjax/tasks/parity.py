@@ -3,7 +3,7 @@
 import jax
 
 from seqjax.tasks.measure import wrong_answers
-from seqjax.tasks.sequences import Example, SequenceTask, classified
+from seqjax.tasks.sequences import Example, SequenceTask
 
 
 class Parity(SequenceTask):
@@ -26,9 +26,6 @@ class Parity(SequenceTask):
     def example(self, key) -> Example:
         bits = jax.random.randint(key, (self.time,), 0, 2)
         return Example(bits, bits.sum() % 2)
-
-    def scores(self, outputs, target):
-        return classified(outputs, target)
 
     def write(self, example, outputs) -> str:
         names = ("even", "odd")

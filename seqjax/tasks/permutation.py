@@ -3,7 +3,7 @@
 import jax
 
 from seqjax.tasks.measure import wrong_answers
-from seqjax.tasks.sequences import Example, SequenceTask, classified
+from seqjax.tasks.sequences import Example, SequenceTask
 
 SYMBOLS = 100
 
@@ -33,9 +33,6 @@ class Permutation(SequenceTask):
         target = jax.random.randint(first_key, (), 0, 2)
         symbols = jax.random.randint(rest_key, (self.time,), 2, SYMBOLS)
         return Example(symbols.at[0].set(target), target)
-
-    def scores(self, outputs, target):
-        return classified(outputs, target)
 
     def write(self, example, outputs) -> str:
         return f"{' '.join(map(str, example.inputs))}\ntarget {example.target}, answer {outputs.argmax()}"

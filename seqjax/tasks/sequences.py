@@ -39,8 +39,9 @@ class Example(NamedTuple):
 class SequenceTask(abc.ABC):
     """What all such problems share.
 
-    A subclass sets `shortest`, `outputs`, `vocab` or `inputs`, `aligned`, `objective` and `measure`, and defines
-    `example`, `scores`, `write` and `title`. Raises UserError when a value of the config is out of range.
+    A subclass sets `outputs`, `vocab` or `inputs`, `measure`, and where they differ `shortest`, `aligned`, `objective`;
+    it defines `example`, `write`, `title`, and `scores` where its answer is no choice among classes. Raises UserError
+    when a value of the config is out of range.
     """
 
     shortest = 2  # the least task.length
@@ -88,9 +89,13 @@ class SequenceTask(abc.ABC):
     def example(self, key: Key[Array, ""]) -> Example:
         """One sequence; a pure function of the key."""
 
-    @abc.abstractmethod
     def scores(self, outputs: Array, target: Array) -> dict[str, Array]:
-        """Metrics of an answer to one example, `objective` and the measure's among them."""
+        """Metrics of an answer to one example, `objective` and the measure's among them.
+
+        Unless a problem says otherwise it is a choice among classes: nats, and error (1 where the likeliest class is
+        the wrong one).
+        """
+        return {"nats": cross_entropy(outputs, target), "error": (outputs.argmax() != target).astype(outputs.dtype)}
 
     @abc.abstractmethod
     def write(self, example: Example, outputs: Array) -> str:
@@ -209,8 +214,3 @@ class SequenceTask(abc.ABC):
             return examples, jnp.moveaxis(outputs, self._lanes, 0)
 
         return jax.jit(shown)
-
-
-def classified(logits: Float[Array, "classes"], target: Int[Array, ""]) -> dict[str, Array]:
-    """Scores of one answer among classes: nats, and error (1 where the likeliest class is the wrong one)."""
-    return {"nats": cross_entropy(logits, target), "error": (logits.argmax() != target).astype(logits.dtype)}

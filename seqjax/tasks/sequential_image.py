@@ -9,7 +9,7 @@ from seqjax.datasets import IMAGES, Corpus, prepare, read
 from seqjax.datasets.images import parse
 from seqjax.errors import UserError
 from seqjax.tasks.measure import Measure
-from seqjax.tasks.sequences import Example, SequenceTask, classified
+from seqjax.tasks.sequences import Example, SequenceTask
 
 CLASSES = 10
 
@@ -133,9 +133,6 @@ class SequentialImage(SequenceTask):
 
     def example(self, key) -> Example:
         return self.draw(self.data, key)
-
-    def scores(self, outputs, target):
-        return classified(outputs, target)
 
     def write(self, example, outputs) -> str:
         shades = " .:-=+*#%@"

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from seqjax.config import one_of
 from seqjax.tasks.measure import wrong_answers
-from seqjax.tasks.sequences import Example, SequenceTask, classified
+from seqjax.tasks.sequences import Example, SequenceTask
 
 PLACES = {2: ((1, 2), (4, 5)), 3: ((1, 2), (3, 4), (6, 7))}  # from and to, in tenths of the length
 DISTRACTORS = 4
@@ -47,9 +47,6 @@ class TemporalOrder(SequenceTask):
         places = jax.random.randint(places_key, begins.shape, begins, ends)
         symbols = jax.random.randint(symbols_key, begins.shape, 0, 2)
         return Example(inputs.at[places].set(symbols), (symbols * 2 ** jnp.arange(len(self.places))).sum())
-
-    def scores(self, outputs, target):
-        return classified(outputs, target)
 
     def write(self, example, outputs) -> str:
         letters = "AB" + string.ascii_lowercase[2 : self.vocab]

@@ -255,7 +255,7 @@ class Loop:
         return f"{cause} of step {int(self.state.step) + 1} is not finite; the state before it is kept"
 
     def _measure_best(self) -> None:
-        """The scores by which runs are compared: of the parameters that did best on the validation text."""
+        """The scores by which runs are compared: of the parameters that did best on the validation data."""
         network = self.trainer.network(self.best)
         for split in ("train", "validation", "test"):
             if scores := self.task.evaluate(network, split, self.trainer.mesh):
