@@ -1,14 +1,23 @@
 """Running a cell over time.
 
-`jax.lax.scan(cell, cell.initial_state(), xs)` is the definition; `unroll` is the same for batches of sequences, with
-the input projection of the whole sequence done as one matrix product before the scan.
+`jax.lax.scan(cell, cell.initial_state(), xs)` is the definition; `unroll` is the same for batches of sequences, fast:
+
+- the input projection of the whole sequence is one matrix product before the scan;
+- the gradient of each matrix is one product after the backward scan, found in the cell's equations (`deferral`), where
+  the scan's own transpose would add to it at every step, and sum it over devices at every step;
+- the backward scan recomputes what is cheap (sums, products of gates) from what is dear (matrix products, exponentials
+  and the like), so that less is written to memory and read again.
 """
+
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from seqjax.errors import UserError
+from seqjax.deferral import Deferred
+from seqjax.errors import UserError, did_you_mean
 
 
 def initial_state(cell, batch: tuple[int, ...] = ()) -> PyTree:
@@ -25,6 +34,7 @@ def unroll(
     resets: Bool[Array, "time *batch"] | None = None,
     lengths: Int[Array, "*batch"] | None = None,
     remat: int | None = None,
+    method: str | None = None,
 ) -> tuple[PyTree, Float[Array, "time *batch hidden"]]:
     """Run `cell` over `xs` and return the last state and the outputs of every step.
 
@@ -36,40 +46,117 @@ def unroll(
         `reverse` a reset stands at a document's last symbol).
       lengths: the number of valid steps of each example. The returned state is that after the last valid step
         processed, and outputs of invalid steps are 0.
-      remat: recompute instead of store: keep only every `remat`-th state for the backward pass, and run the steps
-        between again. Memory goes from `time` to `time / remat + remat` steps for about a third more time.
+      remat: keep only every `remat`-th state for the backward pass, and run the steps between again, the projection of
+        their inputs included. Memory goes from `time` to `time / remat + remat` steps for about a third more time.
+      method: how, of METHODS; None picks the fastest measured. "scan" is `jax.lax.scan` and nothing else, the one
+        that can be differentiated forwards (`jax.jvp`, `jax.jacfwd`). "deferred" is as said above. "parallel", for
+        linear recurrences alone, computes all steps at once (see `linear_recurrence`).
 
-    Raises UserError when a shape does not fit.
+    Raises UserError when a shape or the method does not fit.
     """
-    time, batch = xs.shape[0], xs.shape[1:-1]
-    start = initial_state(cell, batch)
-    if state is None:
-        state = start
+    start = initial_state(cell, xs.shape[1:-1])
+    state = start if state is None else state
     _check(start, state, xs, resets, lengths, remat)
-
-    step = cell.step
-    for _ in batch:
-        step = jax.vmap(step)
+    if method is not None and method not in METHODS:
+        raise UserError(f"unknown method {method!r} of unroll; {did_you_mean(method, METHODS)}")
 
     valid = None
     if lengths is not None:
-        valid = jnp.arange(time).reshape(time, *(1 for _ in batch)) < lengths
+        valid = jnp.arange(xs.shape[0]).reshape(-1, *(1 for _ in lengths.shape)) < lengths
         # A NaN in the padding would reach the gradient through a selection of the outputs alone: 0 times NaN is NaN.
         xs = _select(valid, xs, jnp.zeros_like(xs))
 
-    def body(state, slices):
-        z, reset, valid = slices
-        before = state if reset is None else _select(reset, start, state)
-        new_state, y = step(before, z)
-        if valid is not None:
-            new_state = _select(valid, new_state, state)
-            y = _select(valid, y, jnp.zeros_like(y))
-        return new_state, y
+    run = functools.partial(METHODS[method or "deferred"], cell, start, reverse)
+    inputs = Inputs(xs, getattr(cell, "slots", ()), resets, valid)
+    if remat is None or remat >= xs.shape[0]:
+        return run(state, inputs)
+    return _in_segments(run, state, inputs, remat, reverse)
 
-    slices = (cell.project(xs), resets, valid)
-    if remat is None or remat >= time:
-        return jax.lax.scan(body, state, slices, reverse=reverse)
-    return _scan_in_segments(body, state, slices, time, remat, reverse)
+
+class Inputs(NamedTuple):
+    """What one step is given, or all of them, with `time` as the first axis."""
+
+    x: PyTree
+    slot: PyTree  # what a tapped cell (`analysis.taps`) takes beside its input; nothing for other cells
+    reset: Bool[Array, "*time batch"] | None
+    valid: Bool[Array, "*time batch"] | None
+
+
+def _scan(cell, start, reverse, state, inputs):
+    """The plain scan: the reference for every other method."""
+    step = functools.partial(_mapped(cell, inputs.x.shape[1:-1]), cell)
+
+    def body(state, now):
+        return _masked(step, start, state, now)
+
+    return jax.lax.scan(body, state, inputs._replace(x=cell.project(inputs.x)), reverse=reverse)
+
+
+def _deferred(cell, start, reverse, state, inputs):
+    xs, slots = inputs.x, inputs.slot
+    # The bias is added step by step: here it would be one more pass through memory, of all steps, and back again.
+    zs, bias = Deferred(lambda cell, xs: cell.project(xs), cell, xs).split_bias(xs)
+    now = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), (slots, zs))
+    step = Deferred(_with_bias(_mapped(cell, xs.shape[1:-1])), (cell, bias), state, *now)
+    zs, products = step.make_slots(zs, xs.shape[0])
+
+    def body(state, now):
+        now, products = now
+        return _masked(functools.partial(step.step, products), start, state, now)
+
+    body = jax.checkpoint(body, policy=_is_dear, prevent_cse=False)
+    return jax.lax.scan(body, state, (inputs._replace(x=zs), products), reverse=reverse)
+
+
+METHODS = {"deferred": _deferred, "scan": _scan}
+
+DEAR = {
+    "dot_general",
+    "conv_general_dilated",
+    "tanh",
+    "logistic",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "erf",
+    "sin",
+    "cos",
+}
+
+
+def _is_dear(primitive, *_, **__) -> bool:
+    return primitive.name in DEAR
+
+
+def _mapped(cell, batch):
+    """The step of a cell for a batch: of the cell, states, slots and projected inputs."""
+
+    def step(cell, state, slot, z):
+        return cell.step(state, (z, slot) if hasattr(cell, "slots") else z)
+
+    for _ in batch:
+        step = jax.vmap(step, in_axes=(None, 0, 0, 0))
+    return step
+
+
+def _with_bias(step):
+    def biased(cell_and_bias, state, slot, z):
+        cell, bias = cell_and_bias
+        return step(cell, state, slot, jax.tree.map(lambda a, b: a if b is None else a + b, z, bias))
+
+    return biased
+
+
+def _masked(step, start, state, now):
+    """One step, from the initial state at a reset, and none where it is not valid."""
+    before = state if now.reset is None else _select(now.reset, start, state)
+    new_state, y = step(before, now.slot, now.x)
+    if now.valid is not None:
+        new_state = _select(now.valid, new_state, state)
+        y = _select(now.valid, y, jnp.zeros_like(y))
+    return new_state, y
 
 
 def _select(condition, on_true, on_false):
@@ -79,22 +166,22 @@ def _select(condition, on_true, on_false):
     return jax.tree.map(pick, on_true, on_false)
 
 
-def _scan_in_segments(body, state, slices, time, segment, reverse):
-    """The scan as an outer scan over whole segments that forget their inner states, and a plain one for the rest."""
+def _in_segments(run, state, inputs, segment, reverse):
+    """An outer scan over whole segments that forget what is inside them, and a plain one for the rest."""
+    time = inputs.x.shape[0]
     whole = time // segment * segment
-
-    @jax.checkpoint
-    def run_segment(state, part):
-        return jax.lax.scan(body, state, part, reverse=reverse)
+    forgetful = jax.checkpoint(run)
 
     def run_whole(state):
-        parts = jax.tree.map(lambda a: a[:whole].reshape(-1, segment, *a.shape[1:]), slices)
-        state, ys = jax.lax.scan(run_segment, state, parts, reverse=reverse)
+        parts = jax.tree.map(lambda a: a[:whole].reshape(-1, segment, *a.shape[1:]), inputs)
+        state, ys = jax.lax.scan(forgetful, state, parts, reverse=reverse)
         return state, jax.tree.map(lambda y: y.reshape(whole, *y.shape[2:]), ys)
 
     def run_rest(state):
-        return jax.lax.scan(body, state, jax.tree.map(lambda a: a[whole:], slices), reverse=reverse)
+        return run(state, jax.tree.map(lambda a: a[whole:], inputs))
 
+    if whole == time:
+        return run_whole(state)
     if reverse:
         state, late = run_rest(state)
         state, early = run_whole(state)

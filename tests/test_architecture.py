@@ -9,9 +9,10 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "seqjax"
 STAGES = [
-    ["errors", "allocation", "spectra"],
-    ["initialisers", "config"],
+    ["errors", "allocation", "spectra", "products"],
+    ["initialisers", "config", "deferral"],
     ["cells", "datasets"],
+    ["linear_recurrence"],
     ["recurrence"],
     ["models"],
     ["tasks"],

@@ -54,6 +54,8 @@ tap.defvjp(_tap_forward, _tap_backward)
 class Tapped(nnx.Module):
     """`cell` with a tap on its state, itself a cell.
 
+    `slots` are `[time, *batch, ...]` arrays; `recurrence.unroll` hands each step its own beside the projected input.
+
     An output that is a part of the new state (the same array, as in all cells here) is taken after the tap, so that
     the gradient of the state counts the output's path to the loss. For a cell with another output the gradient is that
     through later states alone.
@@ -66,8 +68,8 @@ class Tapped(nnx.Module):
     def initial_state(self) -> PyTree:
         return self.cell.initial_state()
 
-    def project(self, x: Float[Array, "*batch inputs"]) -> tuple[PyTree, Seen]:
-        return self.cell.project(x), self.slots
+    def project(self, x: Float[Array, "*batch inputs"]) -> PyTree:
+        return self.cell.project(x)
 
     def step(self, state: PyTree, z: tuple[PyTree, Seen]) -> tuple[PyTree, Float[Array, "outputs"]]:
         z, slot = z
@@ -77,9 +79,6 @@ class Tapped(nnx.Module):
             if y is leaf:
                 y = tapped_leaf
         return seen, y
-
-    def __call__(self, state, x):
-        return self.step(state, self.project(x))
 
 
 def slots(cell, time: int, batch: tuple[int, ...] = (), inputs: int | None = None) -> Seen:
