@@ -120,7 +120,11 @@ def test_each_of_1000_iterations_is_the_programs_own():
 
 @pytest.mark.usefixtures("float64")
 def test_smoothed_loss_by_itself():
-    """To rounding as long as rounding has not grown, and within what chaos makes of it to the end."""
+    """To rounding as long as rounding has not grown; then no farther off than the program is from itself.
+
+    The program, started from weights that differ in their last bit, ends up to 3.5% away: that is its chaos, and ours
+    may differ by twice the most that eight such runs do.
+    """
     trainer, state, symbols, vocab = preset(steps_per_dispatch=100)
     weights = {short: np.array(state.parameters[name]) for short, name in NAMES.items()}
     nats = []
@@ -128,6 +132,20 @@ def test_smoothed_loss_by_itself():
         state, measured = trainer.run(state, 1000)
         nats.append(np.array(measured["nats"]) * CHUNK)
     history = smooth(np.concatenate(nats), vocab)
-    losses = [loss for _, (loss, *_) in zip(range(1000), numpy_iterations(symbols, weights), strict=False)]
-    np.testing.assert_allclose(history[:10], smooth(losses, vocab)[:10], rtol=1e-9)
-    np.testing.assert_allclose(history, smooth(losses, vocab), rtol=0.03)
+    expected = numpy_history(symbols, weights, vocab)
+    np.testing.assert_allclose(history[:10], expected[:10], rtol=1e-9)
+    spread = [
+        np.abs(numpy_history(symbols, last_bits_changed(weights, seed), vocab) / expected - 1).max()
+        for seed in range(8)
+    ]
+    assert 1e-3 < max(spread) < 0.1
+    np.testing.assert_allclose(history, expected, rtol=2 * max(spread))
+
+
+def numpy_history(symbols, weights, vocab):
+    return smooth([loss for _, (loss, *_) in zip(range(1000), numpy_iterations(symbols, weights), strict=False)], vocab)
+
+
+def last_bits_changed(weights, seed):
+    draw = np.random.RandomState(seed)
+    return {name: w * (1 + np.finfo(w.dtype).eps * draw.choice([-1, 0, 1], w.shape)) for name, w in weights.items()}

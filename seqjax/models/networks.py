@@ -17,6 +17,8 @@ from jaxtyping import Array, Float, Integer, PyTree
 from seqjax.errors import UserError
 from seqjax.initialisers import initialiser
 from seqjax.models.stack import dropout
+from seqjax.products import product
+from seqjax.recurrence import UnitVectors
 
 
 class OneHot(nnx.Module):
@@ -26,8 +28,8 @@ class OneHot(nnx.Module):
         self.vocab = vocab
         self.width = vocab
 
-    def __call__(self, symbols: Integer[Array | np.ndarray, "*shape"]) -> Float[Array, "*shape vocab"]:
-        return jax.nn.one_hot(symbols, self.vocab)
+    def __call__(self, symbols: Integer[Array | np.ndarray, "*shape"]) -> UnitVectors:
+        return UnitVectors(jnp.asarray(symbols), self.vocab)
 
 
 class Embedding(nnx.Module):
@@ -49,7 +51,7 @@ class Readout(nnx.Module):
         self.b = nnx.Param(jnp.zeros(outputs))
 
     def __call__(self, h: Float[Array, "*batch hidden"], embed=None) -> Float[Array, "*batch outputs"]:
-        return h @ self.w[...] + self.b[...]
+        return product(h, self.w[...]) + self.b[...]
 
 
 class TiedReadout(nnx.Module):
@@ -68,7 +70,7 @@ class TiedReadout(nnx.Module):
         self.b = nnx.Param(jnp.zeros(embed.table.shape[0]))
 
     def __call__(self, h: Float[Array, "*batch hidden"], embed) -> Float[Array, "*batch vocab"]:
-        return h @ embed.table[...].T + self.b[...]
+        return product(h, embed.table[...].T) + self.b[...]
 
 
 class ManyToMany(nnx.Module):
@@ -141,9 +143,8 @@ class OneToOne(nnx.Module):
         self, x: Integer[Array | np.ndarray, "*batch"] | Float[Array, "*batch inputs"]
     ) -> Float[Array, "*batch outputs"]:
         """The output for one input."""
-        if self.embed is not None:
-            x = self.embed(x)
-        _, ys = self.stack.unroll(x[None])
+        xs = x[None] if self.embed is None else self.embed(x[None])
+        _, ys = self.stack.unroll(xs)
         return self.readout(ys[0], self.embed)
 
 

@@ -57,22 +57,23 @@ class Stack(nnx.Module):
 
     def unroll(
         self,
-        xs: Float[Array, "time *batch inputs"],
+        xs: Float[Array, "time *batch inputs"] | recurrence.UnitVectors,
         state: tuple | None = None,
         *,
         resets: Bool[Array, "time *batch"] | None = None,
         lengths: Int[Array, "*batch"] | None = None,
         remat: int | None = None,
+        method: str | None = None,
         dropout_rate: Float[Array, ""] | float | None = None,
         keys: Key[Array, "*batch"] | None = None,
     ) -> tuple[PyTree, Float[Array, "time *batch outputs"]]:
         """As `recurrence.unroll`, through all layers. With `dropout_rate`, `keys` holds one random key an example."""
         state = self.initial_state(xs.shape[1:-1]) if state is None else state
-        new_state = []
+        new_state, options = [], {"resets": resets, "lengths": lengths, "remat": remat, "method": method}
         for number, (cell, layer_state) in enumerate(zip(self.layers, state, strict=True)):
             if number and dropout_rate is not None:
                 xs = dropout(xs, dropout_rate, _fold_in(keys, number))
-            layer_state, xs = recurrence.unroll(cell, xs, layer_state, resets=resets, lengths=lengths, remat=remat)
+            layer_state, xs = recurrence.unroll(cell, xs, layer_state, **options)
             new_state.append(layer_state)
         return tuple(new_state), xs
 
@@ -100,11 +101,12 @@ class BidirectionalStack(nnx.Module):
 
     def unroll(
         self,
-        xs: Float[Array, "time *batch inputs"],
+        xs: Float[Array, "time *batch inputs"] | recurrence.UnitVectors,
         *,
         resets: Bool[Array, "time *batch"] | None = None,
         lengths: Int[Array, "*batch"] | None = None,
         remat: int | None = None,
+        method: str | None = None,
         dropout_rate: Float[Array, ""] | float | None = None,
         keys: Key[Array, "*batch"] | None = None,
     ) -> tuple[PyTree, Float[Array, "time *batch outputs"]]:
@@ -112,14 +114,12 @@ class BidirectionalStack(nnx.Module):
         backward_resets = None
         if resets is not None:  # a document's last symbol is the one before the next document's first
             backward_resets = jnp.concatenate([resets[1:], jnp.ones_like(resets[:1])])
-        states = []
+        states, options = [], {"lengths": lengths, "remat": remat, "method": method}
         for number, (forward, backward) in enumerate(zip(self.forward, self.backward, strict=True)):
             if number and dropout_rate is not None:
                 xs = dropout(xs, dropout_rate, _fold_in(keys, number))
-            ahead, ys = recurrence.unroll(forward, xs, resets=resets, lengths=lengths, remat=remat)
-            back, zs = recurrence.unroll(
-                backward, xs, resets=backward_resets, lengths=lengths, remat=remat, reverse=True
-            )
+            ahead, ys = recurrence.unroll(forward, xs, resets=resets, **options)
+            back, zs = recurrence.unroll(backward, xs, resets=backward_resets, reverse=True, **options)
             states.append((ahead, back))
             xs = jnp.concatenate([ys, zs], axis=-1)
         return tuple(states), xs
