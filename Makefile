@@ -23,8 +23,10 @@ lint: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: .venv/.installed-dev
+bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.recurrence
+	$(BIN)/python -m benchmarks.memory --out=benchmarks/results
 
 clean:
 	rm -rf .venv build *.egg-info
@@ -41,3 +43,7 @@ clean:
 .venv/.installed-dev: .venv/.made setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) $(EDITABLE) '.[dev,tensorboard]'
 	touch $@ .venv/.installed
+
+.venv/.installed-bench: .venv/.installed-dev
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) $(EDITABLE) '.[bench]'
+	touch $@

@@ -29,6 +29,7 @@ setup(
         "tensorflow-datasets>=4.9.9",
     ],
     extras_require={
+        "bench": ["keras>=3.12"],  # one of the peers in benchmarks; beside it they need dev's torch
         "dev": [
             "beartype>=0.20",
             "hypothesis>=6.100",
