@@ -11,6 +11,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from seqjax.deferral import Deferred
 from seqjax.errors import UserError, did_you_mean
+from seqjax.linear_recurrence import best_method, is_linear, run_parallel
 
 
 @jax.tree_util.register_dataclass
@@ -88,12 +90,16 @@ def unroll(
         # A NaN in the padding would reach the gradient through a selection of the outputs alone: 0 times NaN is NaN.
         xs = jax.tree.map(lambda x: _select(valid, x, jnp.zeros_like(x)), xs)
 
-    run = functools.partial(METHODS[method or "deferred"], cell, start, reverse)
+    options = {"method": method or "deferred"}
+    if method is None and is_linear(cell):
+        options = best_method(jax.default_backend(), math.prod(xs.shape[1:-1]))
+    method = options.pop("method")
+    run = functools.partial(METHODS[method], cell, start, reverse, **options)
     inputs = Inputs(xs, getattr(cell, "slots", ()), resets, valid)
     if remat is not None and remat < xs.shape[0]:
         return _in_segments(jax.checkpoint(run), state, inputs, remat, reverse)
     segment = _cached_segment(xs.shape[0])
-    if method != "scan" and segment is not None:
+    if method == "deferred" and segment is not None:
         return _in_segments(run, state, inputs, segment, reverse)
     return run(state, inputs)
 
@@ -148,7 +154,13 @@ def _project(cell, xs):
     return Deferred(project, cell, xs).split_bias(xs)
 
 
-METHODS = {"deferred": _deferred, "scan": _scan}
+def _parallel(cell, start, reverse, state, inputs, chunk=None):
+    xs = inputs.x.dense() if isinstance(inputs.x, UnitVectors) else inputs.x
+    options = {"reverse": reverse, "resets": inputs.reset, "valid": inputs.valid, "chunk": chunk}
+    return run_parallel(cell, xs, state, **options)
+
+
+METHODS = {"deferred": _deferred, "scan": _scan, "parallel": _parallel}
 
 DEAR = {
     "dot_general",

@@ -107,6 +107,36 @@ def mut3(p, h, x):
     return h, h
 
 
+def min_gru_gates(p, h, x):
+    return {"update": sigmoid(p["W_xz"] @ x + p["b_z"])}
+
+
+def min_gru(p, h, x):
+    (z,) = min_gru_gates(p, h, x).values()
+    h = (1 - z) * h + z * (p["W_xh"] @ x + p["b_h"])
+    return h, h
+
+
+def min_lstm_gates(p, h, x):
+    f = sigmoid(p["W_xf"] @ x + p["b_f"])
+    i = sigmoid(p["W_xi"] @ x + p["b_i"])
+    return {"forget": f / (f + i), "input": i / (f + i)}
+
+
+def min_lstm(p, h, x):
+    f, i = min_lstm_gates(p, h, x).values()
+    h = f * h + i * (p["W_xh"] @ x + p["b_h"])
+    return h, h
+
+
+def lru(p, state, x):
+    h = state[0] + 1j * state[1]
+    lambda_ = np.exp(-np.exp(p["nu_log"]) + 1j * np.exp(p["theta_log"]))
+    h = lambda_ * h + np.exp(p["gamma_log"]) * ((p["B_re"] + 1j * p["B_im"]) @ x)
+    y = ((p["C_re"] + 1j * p["C_im"]) @ h).real + (p["D"] * x if p["D"].ndim == 1 else p["D"] @ x)
+    return (h.real, h.imag), y
+
+
 STEPS = {
     "rnn": rnn,
     "lstm": lstm,
@@ -115,6 +145,9 @@ STEPS = {
     "mut1": mut1,
     "mut2": mut2,
     "mut3": mut3,
+    "min_gru": min_gru,
+    "min_lstm": min_lstm,
+    "lru": lru,
 }
 
 GATES = {
@@ -124,6 +157,8 @@ GATES = {
     "mut1": mut1_gates,
     "mut2": mut2_gates,
     "mut3": mut3_gates,
+    "min_gru": min_gru_gates,
+    "min_lstm": min_lstm_gates,
 }
 
 PACKING = {
@@ -134,14 +169,28 @@ PACKING = {
     "mut1": {"p": "P", "w": "W_xz W_xr", "u_r": "W_hr", "u_h": "W_hh", "b": "b_z b_r b_h"},
     "mut2": {"p": "P", "w": "W_xz W_xh", "u_zr": "W_hz W_hr", "u_h": "W_hh", "b": "b_z b_r b_h"},
     "mut3": {"w": "W_xz W_xr W_xh", "u_z": "W_hz", "u_r": "W_hr", "u_h": "W_hh", "b": "b_z b_r b_h"},
+    "min_gru": {"w": "W_xz W_xh", "b": "b_z b_h"},
+    "min_lstm": {"w": "W_xf W_xi W_xh", "b": "b_f b_i b_h"},
+    "lru": {
+        **{name: name for name in ("nu_log", "theta_log", "gamma_log")},
+        "b": "B_re B_im",
+        "c": "C_re / C_im",
+        "d": "D",
+    },
 }
 
 
 def named(packing, parameters):
-    """`{"W_xi": matrix, ...}` from a cell's parameters, each `[rows, gates * columns]` or `[gates * columns]`."""
+    """`{"W_xi": matrix, ...}` from a cell's parameters: `[rows, gates * columns]`, or vectors `[gates * columns]`.
+
+    `/` stands between matrices that are one above the other, `[gates * rows, columns]`.
+    """
     assert parameters.keys() <= packing.keys(), f"PACKING does not name {sorted(parameters.keys() - packing.keys())}"
     named = {}
     for parameter, value in parameters.items():
-        names = packing[parameter].split()
-        named |= zip(names, np.split(np.asarray(value).T, len(names)), strict=True)
+        names, axis = packing[parameter].split(), -1
+        if "/" in names:
+            names, axis = names[::2], 0
+        parts = np.split(np.asarray(value), len(names), axis=axis)
+        named |= {name: part.T for name, part in zip(names, parts, strict=True)}
     return named

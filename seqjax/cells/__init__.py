@@ -3,7 +3,9 @@
 import inspect
 
 from seqjax.cells.gru import GRU, GRUResetAfter
+from seqjax.cells.lru import LRU
 from seqjax.cells.lstm import LSTM
+from seqjax.cells.min_gru import MinGRU, MinLSTM
 from seqjax.cells.mut import MUT1, MUT2, MUT3
 from seqjax.cells.rnn import RNN
 from seqjax.errors import UserError, did_you_mean
@@ -16,6 +18,9 @@ CELLS = {
     "mut1": MUT1,
     "mut2": MUT2,
     "mut3": MUT3,
+    "min_gru": MinGRU,
+    "min_lstm": MinLSTM,
+    "lru": LRU,
 }
 
 _COMMON = {"self", "inputs", "hidden", "rngs", "kernel_init", "recurrent_init"}
