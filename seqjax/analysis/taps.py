@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PyTree
 
 from seqjax.analysis.one_step import arguments
 from seqjax.errors import UserError
+from seqjax.linear_recurrence import is_linear
 
 
 class Seen(NamedTuple):
@@ -56,9 +57,9 @@ class Tapped(nnx.Module):
 
     `slots` are `[time, *batch, ...]` arrays; `recurrence.unroll` hands each step its own beside the projected input.
 
-    An output that is a part of the new state (the same array, as in all cells here) is taken after the tap, so that
-    the gradient of the state counts the output's path to the loss. For a cell with another output the gradient is that
-    through later states alone.
+    An output that is a part of the new state (the same array, as in most cells) is taken after the tap, so that the
+    gradient of the state counts the output's path to the loss; so is the `output` of a linear cell. For a cell with
+    another output the gradient is that through later states alone.
     """
 
     def __init__(self, cell, slots: Seen):
@@ -75,6 +76,8 @@ class Tapped(nnx.Module):
         z, slot = z
         new_state, y = self.cell.step(state, z)
         seen = tap(new_state, state, z, slot)
+        if is_linear(self.cell):
+            return seen, self.cell.output(seen, z)
         for leaf, tapped_leaf in zip(jax.tree.leaves(new_state), jax.tree.leaves(seen), strict=True):
             if y is leaf:
                 y = tapped_leaf
