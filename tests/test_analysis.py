@@ -24,6 +24,7 @@ from seqjax.analysis import (
 )
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
+from seqjax.linear_recurrence import is_linear
 from seqjax.recurrence import initial_state, unroll
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -47,6 +48,9 @@ GATES = {
     "mut1": {"reset", "update"},
     "mut2": {"reset", "update"},
     "mut3": {"reset", "update"},
+    "min_gru": {"update"},
+    "min_lstm": {"forget", "input"},
+    "lru": set(),
 }
 
 
@@ -86,6 +90,13 @@ def test_other_cells_have_square_recurrent_matrices_or_say_that_they_have_none(n
         assert "has no recurrent matrix" in str(error)
     else:
         assert all(matrix.shape[0] == matrix.shape[1] for matrix in matrices.values())
+
+
+@pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if is_linear(cell)])
+def test_no_matrix_multiplies_the_state_of_a_linear_cell_on_its_way_to_the_next(name):
+    """LRU's C leads from the state to the output, not to the next state."""
+    with pytest.raises(UserError, match="has no recurrent matrix"):
+        recurrent_matrices(random_cell(name))
 
 
 def test_spectral_radii_are_those_of_numpy(float64):

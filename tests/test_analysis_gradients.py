@@ -24,6 +24,7 @@ from seqjax.analysis import (
 )
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
+from seqjax.linear_recurrence import is_linear
 from seqjax.recurrence import initial_state
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -132,7 +133,7 @@ def test_gradients_vanish_below_the_bound(float64, activation, factor):
 
 
 def nudged_run(cell, xs, start, nudges, resets=None, lengths=None):
-    """The outputs, step after step, with a nudge added to every state and to the output that is a part of it."""
+    """The outputs, step after step, with a nudge added to every state, and with it to the output made from it."""
     batch, ys, state = xs.shape[1:-1], [], start
     hidden = state_names(cell).index("hidden") if "hidden" in state_names(cell) else None
 
@@ -143,7 +144,10 @@ def nudged_run(cell, xs, start, nudges, resets=None, lengths=None):
         before = state if resets is None else select(resets[t], initial_state(cell, batch), state)
         new, y = jax.vmap(cell)(before, x)
         new = jax.tree.map(lambda leaf, nudge: leaf + nudge[t], new, nudges)  # noqa: B023
-        y = y if hidden is None else jax.tree.leaves(new)[hidden]
+        if hidden is not None:
+            y = jax.tree.leaves(new)[hidden]
+        elif is_linear(cell):
+            y = cell.output(new, cell.project(x))
         valid = jnp.ones(batch, bool) if lengths is None else t < lengths
         state = select(valid, new, state)
         ys.append(jnp.where(valid[:, None], y, 0))
@@ -209,8 +213,9 @@ def test_blocks_of_an_lstm(float64):
 
 
 def test_names_of_the_states():
-    for name in "rnn", "gru", "gru_reset_after", "mut1", "mut2", "mut3":
+    for name in "rnn", "gru", "gru_reset_after", "mut1", "mut2", "mut3", "min_gru", "min_lstm":
         assert state_names(random_cell(name)) == ("hidden",)
+    assert state_names(random_cell("lru")) == ("memory 1", "memory 2")
     assert state_names(random_cell("lstm")) == ("memory", "hidden")
 
     class Two(CELLS["rnn"]):
