@@ -32,6 +32,7 @@ class _Equation(NamedTuple):
     run: object  # from the values of its inputs to those of its outputs
     inputs: list[_Value]
     outputs: list[_Value]
+    effects: object
 
 
 class _Product(NamedTuple):
@@ -124,7 +125,7 @@ class Deferred:
     def _place(self, equation):
         """Evaluate the equation now, where it can be; else keep it, and note a product with a matrix."""
         fixed = [a in self._known for a in equation.inputs]
-        if all(fixed):
+        if all(fixed) and not equation.effects:  # a callback is for every step
             values = equation.run(*(self._known[a] for a in equation.inputs))
             self._known.update(zip(equation.outputs, values, strict=True))
             if equation.name == "broadcast_in_dim" and 0 not in equation.params["broadcast_dimensions"]:
@@ -142,6 +143,7 @@ class Deferred:
         (u, u_axes), (w, w_axes) = reversed(sides) if swapped else sides
         out = equation.outputs[0]
         plain = not any(batch_axes) and len(w.shape) == 2 and len(w_axes) == 1
+        plain = plain and equation.params["precision"] is None
         if not plain or not u.dtype == w.dtype == out.dtype:
             return None
         matrix = self._known[w]
@@ -173,7 +175,7 @@ class Deferred:
     def _uses_of_last_columns(self, leaves):
         """Every use of each leaf or of a slice of its last axis: `[(leaf, first, last, value, equation)]`."""
         views = {value: (leaf, 0, value.shape[-1]) for leaf, value in enumerate(leaves) if value.shape}
-        uses = [(*views[a], a, None) for a in self._outputs if a in views]
+        uses = []
         for equation in self._equations:
             seen = [a for a in equation.inputs if a in views]
             parts = self._columns(equation) if len(seen) == 1 else None
@@ -183,7 +185,7 @@ class Deferred:
                 views.update({out: (leaf, *end) for out, end in zip(equation.outputs, ends, strict=True)})
             else:
                 uses += [(*views[a], a, equation) for a in seen]
-        return uses
+        return uses + [(*views[a], a, None) for a in self._outputs if a in views]
 
     def _added_to(self, out, uses) -> tuple[int, int, int] | None:
         """The columns of a leaf whose gradient is that of `out`: both are used once, by their addition."""
@@ -201,9 +203,9 @@ class Deferred:
 
         The sum with what does not vary has all the columns: its gradient is that of the input.
         """
-        shape = equation.inputs[0].shape
         if equation.name == "add" and any(a in self._known for a in equation.inputs):
-            return [(0, shape[-1])]
+            return [(0, equation.outputs[0].shape[-1])]
+        shape = equation.inputs[0].shape
         if equation.name == "split" and equation.params["axis"] == len(shape) - 1:
             ends = [sum(equation.params["sizes"][:n]) for n in range(len(equation.outputs) + 1)]
             return list(itertools.pairwise(ends))
@@ -238,7 +240,8 @@ def _flatten(closed):
             else:
                 outputs = [_Value(v.aval) for v in equation.outvars]
                 run = _alone(closed.jaxpr, equation)
-                equations.append(_Equation(equation.primitive.name, equation.params, run, inputs, outputs))
+                parts = (run, inputs, outputs, equation.effects)
+                equations.append(_Equation(equation.primitive.name, equation.params, *parts))
             names.update(zip(equation.outvars, outputs, strict=True))
         return [value(a) for a in closed.jaxpr.outvars]
 

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from seqjax.errors import UserError
+
 
 def _weight_gradient(
     u: Float[Array, "*batch rows"], dz: Float[Array, "*batch columns"]
@@ -44,9 +46,21 @@ def slotted(u, w, w_transposed, slot):
     """`u @ w` inside a scan; `slot` gets `(u, dz)` as its gradient, `w` and `w_transposed` get none.
 
     `slot` is a pair of zeros shaped like `u` and the result, the second None where `dz` is known otherwise.
-    `w_transposed` is passed in, so that it is laid out once and not at every step of the backward scan.
+    `w_transposed` is passed in, so that it is laid out once and not at every step of the backward scan. The backward
+    pass cannot be differentiated once more: that raises UserError.
     """
     return u @ w
+
+
+@jax.custom_jvp
+def _taken_back(dz, w_transposed):
+    return dz @ w_transposed
+
+
+@_taken_back.defjvp
+def _no_second_derivative(primals, tangents):
+    # The matrices are held constant in the scan: a derivative of this would lack a part, and say nothing of it.
+    raise UserError('derivatives of gradients through time need unroll(..., method="scan")')
 
 
 def _slotted_forward(u, w, w_transposed, slot):
@@ -55,7 +69,7 @@ def _slotted_forward(u, w, w_transposed, slot):
 
 def _slotted_backward(residuals, dz):
     u, w_transposed, (_, dz_slot) = residuals
-    return dz @ w_transposed, None, None, (u, None if dz_slot is None else dz)
+    return _taken_back(dz, w_transposed), None, None, (u, None if dz_slot is None else dz)
 
 
 slotted.defvjp(_slotted_forward, _slotted_backward)

@@ -26,7 +26,7 @@ from seqjax.linear_recurrence import best_method, is_linear, run_parallel
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class UnitVectors:
-    """Symbols in `[0, width)` as inputs that are 1 at the symbol and 0 elsewhere, without their zeros.
+    """Symbols as inputs that are 1 at the symbol and 0 elsewhere, without their zeros; all 0 outside `[0, width)`.
 
     What a cell makes of them is a row of what it makes of the vocabulary, so `unroll` projects that and picks rows.
     """
@@ -73,8 +73,11 @@ def unroll(
       remat: keep only every `remat`-th state for the backward pass, and run the steps between again, the projection of
         their inputs included. Memory goes from `time` to `time / remat + remat` steps for about a third more time.
       method: how, of METHODS; None picks the fastest measured. "scan" is `jax.lax.scan` and nothing else, the one
-        that can be differentiated forwards (`jax.jvp`, `jax.jacfwd`). "deferred" is as said above. "parallel", for
-        linear recurrences alone, computes all steps at once (see `linear_recurrence`).
+        that can be differentiated forwards (`jax.jvp`, `jax.jacfwd`) and twice. "deferred" is as said above.
+        "parallel", for linear recurrences alone, computes all steps at once (see `linear_recurrence`).
+
+    `cell.project` is given the inputs of all steps, of some, or of a vocabulary: it treats every position alike. Inside
+    `jax.shard_map` the default methods need `check_vma=False`.
 
     Raises UserError when a shape or the method does not fit.
     """
@@ -95,7 +98,7 @@ def unroll(
         options = best_method(jax.default_backend(), math.prod(xs.shape[1:-1]))
     method = options.pop("method")
     run = functools.partial(METHODS[method], cell, start, reverse, **options)
-    inputs = Inputs(xs, getattr(cell, "slots", ()), resets, valid)
+    inputs = Inputs(xs, getattr(cell, "tap_slots", ()), resets, valid)
     if remat is not None and remat < xs.shape[0]:
         return _in_segments(jax.checkpoint(run), state, inputs, remat, reverse)
     segment = _cached_segment(xs.shape[0])
@@ -146,9 +149,10 @@ def _project(cell, xs):
         return cell.project(xs)
 
     if isinstance(xs, UnitVectors) and xs.width <= xs.symbols.size:
-        vocabulary = jnp.eye(xs.width)
+        vocabulary = jnp.eye(xs.width + 1, xs.width)  # and what `dense` makes of symbols outside it
+        rows = jnp.where((xs.symbols >= 0) & (xs.symbols < xs.width), xs.symbols, xs.width)
         zs = Deferred(project, cell, vocabulary).whole(vocabulary)
-        return jax.tree.map(lambda z: z[xs.symbols], zs), jax.tree.map(lambda z: None, zs)
+        return jax.tree.map(lambda z: z[rows], zs), jax.tree.map(lambda z: None, zs)
     xs = xs.dense() if isinstance(xs, UnitVectors) else xs
     # Added to all steps here, the bias would be one more pass through memory, and one back; each step adds it.
     return Deferred(project, cell, xs).split_bias(xs)
@@ -178,15 +182,16 @@ DEAR = {
 }
 
 
-def _is_dear(primitive, *_, **__) -> bool:
-    return primitive.name in DEAR
+def _is_dear(primitive, *inputs, **_) -> bool:
+    # Complex numbers are computed again: jax.checkpoint cannot keep them.
+    return primitive.name in DEAR and not any(jnp.issubdtype(a.dtype, jnp.complexfloating) for a in inputs)
 
 
 def _mapped(cell, batch):
     """The step of a cell for a batch: of the cell, states, slots and projected inputs."""
 
     def step(cell, state, slot, z):
-        return cell.step(state, (z, slot) if hasattr(cell, "slots") else z)
+        return cell.step(state, (z, slot) if hasattr(cell, "tap_slots") else z)
 
     for _ in batch:
         step = jax.vmap(step, in_axes=(None, 0, 0, 0))

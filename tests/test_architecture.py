@@ -9,9 +9,9 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "seqjax"
 STAGES = [
-    ["errors", "allocation", "spectra", "products"],
-    ["initialisers", "config", "deferral"],
-    ["cells", "datasets"],
+    ["errors", "allocation", "spectra"],
+    ["initialisers", "config", "products"],
+    ["cells", "datasets", "deferral"],
     ["linear_recurrence"],
     ["recurrence"],
     ["models"],

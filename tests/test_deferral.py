@@ -11,6 +11,7 @@ from flax import nnx
 
 from seqjax.cells import CELLS
 from seqjax.deferral import Deferred
+from seqjax.errors import UserError
 from seqjax.products import product
 from seqjax.recurrence import METHODS, UnitVectors, initial_state, unroll
 
@@ -117,7 +118,23 @@ def constant_matrix(cell, h, z):
     return jnp.tanh(h @ jnp.asarray(numbers(7, HIDDEN, HIDDEN)) + z[:HIDDEN])
 
 
+def literal_first(cell, h, z):
+    z = 1.0 + z
+    return jnp.tanh(h @ cell.u[...] + z[:HIDDEN]) * z[HIDDEN:]
+
+
+def at_a_precision(cell, h, z):
+    return jnp.tanh(jnp.matmul(h, cell.u[...], precision="highest") + z[:HIDDEN])
+
+
+def through_complex_numbers(cell, h, z):
+    return jnp.tanh((jnp.exp(1j * h) @ cell.u[...].astype(complex)).real + z[:HIDDEN])
+
+
 WAYS = [
+    literal_first,
+    at_a_precision,
+    through_complex_numbers,
     matrix_first,
     transposed,
     one_matrix_twice,
@@ -173,6 +190,45 @@ def test_with_resets_lengths_reverse_and_remat(float64, way):
     assert_close(everything(Cell(way), sequence(), remat=2, **options), expected, **CLOSE)
 
 
+class Shows(Cell):
+    """A cell that puts out what it was given, whole or in part, and what it makes of it."""
+
+    def step(self, h, z):
+        h = jnp.tanh(z + h @ self.v[...])[:HIDDEN]
+        return h, self.written(z)
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(1, 4)])
+def test_projected_inputs_that_are_outputs_too(float64, part):
+    cell = Shows(PARTS[part.start])
+    assert_close(everything(cell, sequence()), everything(cell, sequence(), method="scan"), **CLOSE)
+
+
+PARTS = {None: lambda z: z, 1: lambda z: z[1:4]}
+
+
+def test_second_derivatives_are_refused_where_they_would_be_wrong(float64):
+    cell, xs = make("rnn", INPUTS, HIDDEN), sequence()
+
+    def penalty(cell, method):
+        return jnp.sum(jax.grad(lambda xs: jnp.sum(unroll(cell, xs, method=method)[1] ** 2))(xs) ** 2)
+
+    assert np.isfinite(jax.grad(penalty)(cell, "scan").u[...]).all()
+    with pytest.raises(UserError, match='method="scan"'):
+        jax.grad(penalty)(cell, None)
+
+
+def test_callbacks_run_at_every_step():
+    def counting(cell, h, z):
+        jax.debug.callback(lambda: calls.append(1))
+        return jnp.tanh(h @ cell.u[...] + z[:HIDDEN])
+
+    calls = []
+    jax.block_until_ready(unroll(Cell(counting), sequence(time=5, batch=()).astype("float32")))
+    jax.effects_barrier()
+    assert len(calls) == 5
+
+
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("time", [256, 263])
 def test_long_sequences_in_segments(float64, name, time):
@@ -225,6 +281,7 @@ def test_unit_vectors_are_one_hot_inputs(float64, width, method):
     """For a vocabulary smaller and larger than the number of symbols."""
     cell = make("lstm", width, HIDDEN)
     symbols = jnp.asarray(np.random.RandomState(0).randint(0, width, (5, 2)))
+    symbols = symbols.at[1, 0].set(-1).at[2, 0].set(width)  # no symbols: nothing is 1
     inputs = UnitVectors(symbols, width)
     assert inputs.shape == (5, 2, width)
     run = partial(unroll, lengths=jnp.array([5, 3]))

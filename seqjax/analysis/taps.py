@@ -55,7 +55,8 @@ tap.defvjp(_tap_forward, _tap_backward)
 class Tapped(nnx.Module):
     """`cell` with a tap on its state, itself a cell.
 
-    `slots` are `[time, *batch, ...]` arrays; `recurrence.unroll` hands each step its own beside the projected input.
+    `tap_slots` are `[time, *batch, ...]` arrays; `recurrence.unroll` hands each step its own, beside the projected
+    input.
 
     An output that is a part of the new state (the same array, as in most cells) is taken after the tap, so that the
     gradient of the state counts the output's path to the loss; so is the `output` of a linear cell. For a cell with
@@ -64,7 +65,7 @@ class Tapped(nnx.Module):
 
     def __init__(self, cell, slots: Seen):
         self.cell = cell
-        self.slots = nnx.data(slots)
+        self.tap_slots = nnx.data(slots)
 
     def initial_state(self) -> PyTree:
         return self.cell.initial_state()
