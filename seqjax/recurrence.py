@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, Integer, PyTree
 
 from seqjax.deferral import Deferred
 from seqjax.errors import UserError, did_you_mean
@@ -31,7 +31,7 @@ class UnitVectors:
     What a cell makes of them is a row of what it makes of the vocabulary, so `unroll` projects that and picks rows.
     """
 
-    symbols: Int[Array, "*shape"]
+    symbols: Integer[Array, "*shape"]
     width: int = dataclasses.field(metadata={"static": True})
 
     @property
@@ -150,7 +150,8 @@ def _project(cell, xs):
 
     if isinstance(xs, UnitVectors) and xs.width <= xs.symbols.size:
         vocabulary = jnp.eye(xs.width + 1, xs.width)  # and what `dense` makes of symbols outside it
-        rows = jnp.where((xs.symbols >= 0) & (xs.symbols < xs.width), xs.symbols, xs.width)
+        symbols = xs.symbols.astype(jnp.int32)  # bytes could not hold the row after the last
+        rows = jnp.where((symbols >= 0) & (symbols < xs.width), symbols, xs.width)
         zs = Deferred(project, cell, vocabulary).whole(vocabulary)
         return jax.tree.map(lambda z: z[rows], zs), jax.tree.map(lambda z: None, zs)
     xs = xs.dense() if isinstance(xs, UnitVectors) else xs

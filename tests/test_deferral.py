@@ -292,6 +292,13 @@ def test_unit_vectors_are_one_hot_inputs(float64, width, method):
     assert_close(gradients(inputs, method), gradients(jax.nn.one_hot(symbols, width), "scan"), **CLOSE)
 
 
+def test_unit_vectors_of_bytes(float64):
+    """All 256 of them, in eight bits."""
+    cell, symbols = make("gru", 256, HIDDEN), jnp.arange(256, dtype=jnp.uint8)
+    _, ys = unroll(cell, UnitVectors(symbols, 256))
+    assert_close(ys, unroll(cell, jnp.eye(256), method="scan")[1], **CLOSE)
+
+
 def test_forward_mode_is_the_plain_scans():
     cell, xs = make("gru", INPUTS, HIDDEN), sequence().astype("float32")
     with pytest.raises(TypeError, match="forward-mode"):
