@@ -93,7 +93,7 @@ def test_the_states_seen_are_those_of_a_run_step_by_step(float64, cell):
     dropped = partial(loss, symbols=symbols(), **DROPOUT)
     value, seen = jax.jit(lambda model: observe(model, dropped, TIME, (BATCH,)))(model)
     np.testing.assert_allclose(value, jax.jit(dropped)(model), rtol=1e-13)
-    xs = model.embed(symbols())
+    xs = model.embed(symbols()).dense()
     for number, (layer, layer_seen) in enumerate(zip(model.stack.layers, seen, strict=True)):
         if number:
             xs = dropout(xs, DROPOUT["dropout_rate"], _fold_in(DROPOUT["keys"], number))
@@ -116,7 +116,7 @@ def test_the_gradient_of_a_lower_layer_counts_the_layers_above(float64):
     @jax.jit
     def at(nudge):
         h, ys = initial_state(lower, (BATCH,)), []
-        for t, x in enumerate(model.embed(symbols())):
+        for t, x in enumerate(model.embed(symbols()).dense()):
             h, _ = jax.vmap(lower)(h, x)
             h = h + nudge if t == 2 else h
             ys.append(h)
