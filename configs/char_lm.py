@@ -38,7 +38,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.task.reduction = "mean"  # of the loss over a chunk: mean or sum
 
     config.data = ConfigDict()
-    config.data.source = "python_stdlib"  # text_file, tiny_shakespeare, python_stdlib
+    config.data.source = "python_stdlib"  # text_file, tiny_shakespeare, war_and_peace, python_stdlib
     config.data.path = ""  # of a text_file
     config.data.symbols = "characters"  # or bytes
     config.data.max_vocabulary = 512  # more distinct characters than this, and the text is read as bytes

@@ -378,6 +378,14 @@ def test_tiny_shakespeare_from_the_data_directory(shakespeare, web):
     assert web.asked == 0
 
 
+def test_war_and_peace_from_a_compressed_file_in_the_data_directory(data_directory, web):
+    """Karpathy, Johnson & Fei-Fei (2016): 3,258,246 bytes, 87 of them distinct."""
+    text = datasets.read(datasets.prepare("war_and_peace"))
+    assert len(text) == 3_258_246
+    assert len(set(text)) == 87
+    assert web.asked == 0
+
+
 def test_tiny_shakespeare_is_downloaded_once(shakespeare, web, monkeypatch, cache):
     monkeypatch.delenv("SEQJAX_DATA_DIR")
     web.answer = shakespeare

@@ -242,7 +242,7 @@ def test_a_missing_file_alone_is_downloaded_or_named(web, folder):
 
 def test_texts_and_images_are_told_apart():
     assert set(datasets.IMAGES) == {"mnist", "digits"}
-    assert set(datasets.TEXTS) == {"text_file", "tiny_shakespeare", "python_stdlib"}
+    assert set(datasets.TEXTS) == {"text_file", "tiny_shakespeare", "war_and_peace", "python_stdlib"}
     assert datasets.SOURCES == datasets.TEXTS | datasets.IMAGES
 
 

@@ -88,10 +88,11 @@ class Published:
         return contents
 
     def _local(self) -> pathlib.Path | None:
-        """The file in the data directory, under its name or its name without .gz."""
+        """The file in the data directory, compressed or not."""
         if not (data := os.environ.get("SEQJAX_DATA_DIR")):
             return None
-        names = (self.name, self.name.removesuffix(".gz"))
+        plain = self.name.removesuffix(".gz")
+        names = (self.name, plain, f"{plain}.gz")
         files = (pathlib.Path(data).expanduser() / name for name in names)
         return next((file for file in files if file.exists()), None)
 

@@ -9,6 +9,7 @@ from seqjax.errors import UserError, did_you_mean
 TEXTS: dict[str, Callable[..., bytes]] = {
     "text_file": texts.text_file,
     "tiny_shakespeare": texts.tiny_shakespeare,
+    "war_and_peace": texts.war_and_peace,
     "python_stdlib": texts.python_stdlib,
 }
 
