@@ -14,7 +14,12 @@ from ml_collections import ConfigDict
 from seqjax.errors import UserError, did_you_mean
 
 # Keys that runs made before them lack, with the value such runs were made with: it makes no other trial of them.
-ADDED_LATER = {"regulariser.name": "none", "regulariser.weight": 4.0, "train.stop_when_solved": False}
+ADDED_LATER = {
+    "regulariser.name": "none",
+    "regulariser.weight": 4.0,
+    "train.stop_when_solved": False,
+    "train.snapshots": 0,
+}
 
 
 def defaults() -> ConfigDict:
@@ -79,6 +84,7 @@ def defaults() -> ConfigDict:
     config.train.patience = 0  # evaluations without improvement before the run stops early; 0 never
     config.train.stop_when_solved = False  # end, for good, at the evaluation at which the task's criterion is met
     config.train.checkpoint_seconds = 60.0
+    config.train.snapshots = 0  # how many sets of weights to keep along the way, to see how the network came to be
 
     config.probe = ConfigDict()
     config.probe.every = 0  # steps between probes of gradients and gates, a multiple of steps_per_dispatch, the first

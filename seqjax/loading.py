@@ -1,6 +1,7 @@
 """A trained run, ready to use."""
 
 import dataclasses
+import logging
 import os
 import pathlib
 
@@ -13,6 +14,7 @@ from seqjax.errors import UserError
 from seqjax.models import parameters
 from seqjax.results import RunDirectory
 from seqjax.tasks import find_task
+from seqjax.training import checkpoints
 from seqjax.training.trial import load_weights
 
 
@@ -49,15 +51,53 @@ class Loaded:
         return {name: np.asarray(value) for name, value in parameters.flatten(self.model).items()}
 
 
-def load(path: str | os.PathLike) -> Loaded:
-    """The model of a run directory with the parameters that did best, its config and its vocabulary.
+def load(path: str | os.PathLike, step: int | None = None) -> Loaded:
+    """The model of a run directory with the parameters that did best, its config and its vocabulary; with `step`, the
+    parameters of the snapshot taken after so many steps.
 
-    The training data is not needed. Raises UserError when the run has no checkpoint that verifies.
+    The training data is not needed. Raises UserError when the run has no checkpoint that verifies, or no such snapshot.
     """
     run = RunDirectory(pathlib.Path(path))
     trial = run.trial()
     config = ConfigDict(trial["config"])
     task = find_task(config.task.name).from_description(config, trial["task"])
     template = jax.eval_shape(lambda: task.network(nnx.Rngs(0)))
-    weights = load_weights(run)
+    weights = load_weights(run) if step is None else _snapshot(run, step)
     return Loaded(parameters.unflatten(template, {k: jax.numpy.asarray(v) for k, v in weights.items()}), config, task)
+
+
+def snapshots(path: str | os.PathLike) -> list[int]:
+    """The steps of a run's snapshots, in order. Damaged and missing ones are named in the log and passed over.
+
+    Raises UserError when the run has none that verifies.
+    """
+    run = RunDirectory(pathlib.Path(path))
+    kept = _kept(run)
+    due = checkpoints.snapshot_steps(ConfigDict(run.trial()["config"]))
+    verified = []
+    for step in sorted({*kept, *(step for step in due if step < kept[-1])}):
+        try:
+            checkpoints.verify(run.snapshots, step)
+            verified.append(step)
+        except UserError as error:
+            logging.warning("the snapshot of step %d is passed over: %s", step, error)
+    if not verified:
+        raise UserError(f"the run {run.path} has no snapshot that is not damaged")
+    return verified
+
+
+def _snapshot(run: RunDirectory, step: int) -> dict[str, np.ndarray]:
+    kept = _kept(run)
+    if step not in kept:
+        raise UserError(f"the run {run.path} has no snapshot of step {step}; it has {', '.join(map(str, kept))}")
+    return checkpoints.restore(run.snapshots, step)[0]
+
+
+def _kept(run: RunDirectory) -> list[int]:
+    run.trial()
+    kept = checkpoints.candidates(run.snapshots)[::-1]
+    if not kept:
+        raise UserError(
+            f"the run {run.path} has no snapshots: train one with --config.train.snapshots=8, in another directory"
+        )
+    return kept

@@ -6,7 +6,8 @@
     metrics.jsonl      what training measured; the same bits for the same trial
     timing.jsonl       wall clock
     samples/           texts written during training, one a file, named by step
-    checkpoints/       see seqjax.training.checkpoints
+    checkpoints/       the newest two, to go on from: see seqjax.training.checkpoints
+    snapshots/         weights along the way, where train.snapshots asks for them
     log.txt            what the process printed
 
 JSON files and lines carry a checksum of their own content. Nothing here executes what it reads.
@@ -159,6 +160,7 @@ class RunDirectory:
         self.metrics = Journal(self.path / "metrics.jsonl")
         self.timing = Journal(self.path / "timing.jsonl")
         self.checkpoints = self.path / "checkpoints"
+        self.snapshots = self.path / "snapshots"
         self.samples_folder = self.path / "samples"
         self.log = self.path / "log.txt"
         self._lock_file = self.path / ".lock"

@@ -17,7 +17,7 @@ from seqjax.report.text import one_line
 from seqjax.results import FINISHED, RunDirectory
 
 # Neither where a text lies nor how often a run is saved or looked into makes it another experiment.
-NOT_COMPARED = ("seed", "data.source", "data.path", "train.checkpoint_seconds", "probe.every")
+NOT_COMPARED = ("seed", "data.source", "data.path", "train.checkpoint_seconds", "train.snapshots", "probe.every")
 NOT_METRICS = ("kind", "split", "step")
 SPLITS = ("train", "validation", "test")
 

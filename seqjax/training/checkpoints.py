@@ -6,10 +6,13 @@ it, manifest included, is on the disk. The newest two are kept.
 
     checkpoints/00000400/arrays/...      the flat dictionary of arrays, as Orbax lays it out
     checkpoints/00000400/manifest.json   {"files": {name: sha256}, "loop": {...}}
+
+Snapshots are laid out in the same way under snapshots/, hold the parameters alone, and are all kept.
 """
 
 import hashlib
 import logging
+import math
 import os
 import pathlib
 import shutil
@@ -17,6 +20,7 @@ import shutil
 import jax
 import numpy as np
 from jaxtyping import PyTree
+from ml_collections import ConfigDict
 
 from seqjax.errors import UserError
 from seqjax.results import read_json, write_json
@@ -46,8 +50,28 @@ def _name(path) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def save(folder: pathlib.Path, step: int, arrays: dict[str, np.ndarray], loop: dict) -> None:
-    """Write the checkpoint of `step`, then delete all but the newest `KEPT`. Raises UserError when it cannot."""
+def snapshot_steps(config: ConfigDict) -> list[int]:
+    """The steps of a run at which a snapshot is due: 0, the run's last and, spaced geometrically from the first
+    dispatch on, ends of dispatches between them. As many as `train.snapshots` asks for, or all there are.
+    """
+    if not config.train.snapshots:
+        return []
+    size, steps = config.train.steps_per_dispatch, config.train.steps
+    dispatches = -(-steps // size)
+    due = [0]
+    for spaced in np.geomspace(dispatches, 1, min(config.train.snapshots - 1, dispatches))[::-1]:
+        # Ends are whole: what lies a rounding error above one is that one.
+        due.append(max(due[-1] + 1, math.ceil(spaced - 1e-6)))
+    return [min(number * size, steps) for number in due]
+
+
+def save(
+    folder: pathlib.Path, step: int, arrays: dict[str, np.ndarray], loop: dict | None = None, kept: int | None = None
+) -> None:
+    """Write the arrays of `step` and the loop's record, then delete all but the newest `kept`; None keeps all.
+
+    Raises UserError when it cannot.
+    """
     import orbax.checkpoint as ocp  # slow to import, and a run that is only read does not need it
 
     final, building = folder / f"{step:08d}", folder / f".building-{step:08d}"
@@ -56,14 +80,14 @@ def save(folder: pathlib.Path, step: int, arrays: dict[str, np.ndarray], loop: d
             shutil.rmtree(leftover)
         with ocp.PyTreeCheckpointer() as checkpointer:  # synchronous: it returns when the save is done, or raises
             checkpointer.save((building / "arrays").resolve(), arrays)
-        write_json(building / "manifest.json", {"files": _hashes(building), "loop": loop})
+        write_json(building / "manifest.json", {"files": _hashes(building), "loop": loop or {}})
         for path in [*building.rglob("*"), building]:
             _flush_to_disk(path)
         if final.exists():
             shutil.rmtree(final)
         os.replace(building, final)
         _flush_to_disk(folder)
-        for old in _steps(folder)[:-KEPT]:
+        for old in _steps(folder)[:-kept] if kept else []:
             shutil.rmtree(folder / f"{old:08d}")
     except (OSError, ValueError, RuntimeError) as error:  # Orbax and TensorStore report a full disk as any of these
         shutil.rmtree(building, ignore_errors=True)
@@ -72,25 +96,23 @@ def save(folder: pathlib.Path, step: int, arrays: dict[str, np.ndarray], loop: d
 
 
 def candidates(folder: pathlib.Path) -> list[int]:
-    """The steps that have a checkpoint, newest first, verified or not."""
+    """The steps that have a checkpoint or snapshot, newest first, verified or not."""
     return _steps(folder)[::-1]
 
 
 def discard_after(folder: pathlib.Path, step: int) -> None:
-    """Delete the checkpoints of steps after `step`: a run goes on from there without them, and while they were kept as
-    the newest, its own would be deleted.
+    """Delete what is of steps after `step`: a run goes on from there without it, and while its checkpoints were kept as
+    the newest, the run's own would be deleted.
     """
     for later in _steps(folder):
         if later > step:
             shutil.rmtree(folder / f"{later:08d}")
 
 
-def restore(folder: pathlib.Path, step: int) -> tuple[dict[str, np.ndarray], dict]:
-    """The arrays and the loop's record of a checkpoint. Raises UserError, naming the file, when any byte differs from
-    what was written, or cannot be read.
+def verify(folder: pathlib.Path, step: int) -> dict:
+    """The manifest of a checkpoint or snapshot. Raises UserError, naming the file, when any byte differs from what was
+    written, or cannot be read.
     """
-    import orbax.checkpoint as ocp
-
     place = folder / f"{step:08d}"
     manifest = read_json(place / "manifest.json")
     try:
@@ -102,10 +124,19 @@ def restore(folder: pathlib.Path, step: int) -> tuple[dict[str, np.ndarray], dic
             raise UserError(f"{place / name} is missing")
         if found[name] != digest:
             raise UserError(f"{place / name} is damaged: its SHA-256 is not the one written in the manifest")
+    return manifest
+
+
+def restore(folder: pathlib.Path, step: int) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays and the loop's record of a checkpoint or snapshot, verified first. Raises what `verify` raises."""
+    import orbax.checkpoint as ocp
+
+    manifest = verify(folder, step)
+    arrays_place = (folder / f"{step:08d}" / "arrays").resolve()
     with ocp.PyTreeCheckpointer() as checkpointer:
-        shapes = checkpointer.metadata((place / "arrays").resolve()).item_metadata.tree
+        shapes = checkpointer.metadata(arrays_place).item_metadata.tree
         arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(shapes))
-        arrays = checkpointer.restore((place / "arrays").resolve(), restore_args=arguments)
+        arrays = checkpointer.restore(arrays_place, restore_args=arguments)
     return arrays, manifest["loop"]
 
 

@@ -36,6 +36,7 @@ def check(config: ConfigDict) -> None:
         ("train.eval_every", 1),
         ("train.patience", 0),
         ("train.checkpoint_seconds", 0),
+        ("train.snapshots", 0),
         ("model.dropout", 0),
         ("model.remat", 0),
         ("probe.every", 0),
@@ -44,6 +45,8 @@ def check(config: ConfigDict) -> None:
         at_least(config, key, least)
     if config.model.dropout >= 1:
         raise UserError(f"config key 'model.dropout' is {config.model.dropout}; it should be under 1")
+    if config.train.snapshots == 1:
+        raise UserError("config key 'train.snapshots' is 1; it should be 0, or 2 and more: the start's and the end's")
     for key, value in (("train.eval_every", config.train.eval_every), ("probe.every", config.probe.every)):
         if value % config.train.steps_per_dispatch:
             raise UserError(
@@ -75,6 +78,7 @@ class Loop:
         self.trainer = Trainer(task, config)
         self.measure = task.measure
         self.record = Record(smoothed=self.measure.baseline)
+        self.snapshots_due = checkpoints.snapshot_steps(config)
         self.state = self._restored() or self._fresh(start)
         if int(self.state.step) > config.train.steps:
             raise UserError(
@@ -86,7 +90,8 @@ class Loop:
         for journal in (self.run.metrics, self.run.timing):
             journal.cut(0)
         self.run.cut_samples(-1)
-        checkpoints.discard_after(self.run.checkpoints, -1)
+        for folder in (self.run.checkpoints, self.run.snapshots):
+            checkpoints.discard_after(folder, -1)
         state = self.trainer.initialise(start)
         self.best = jax.device_get(state.parameters)
         return state
@@ -119,7 +124,8 @@ class Loop:
         self.run.metrics.cut(self.record.metrics_lines)
         self.run.timing.cut(sum(line["step"] <= step for line in self.run.timing.read()))
         self.run.cut_samples(step)
-        checkpoints.discard_after(self.run.checkpoints, step)
+        for folder in (self.run.checkpoints, self.run.snapshots):
+            checkpoints.discard_after(folder, step)
         logging.info("going on from step %d", step)
         return self.trainer.place(trees["state"])
 
@@ -136,6 +142,7 @@ class Loop:
             self._saved_at = time.monotonic()
             if not self.record.metrics_lines:
                 self._probe(0)
+                self._snapshot(0)
             while not self._over():
                 if stop_requested():
                     self._save()
@@ -143,6 +150,7 @@ class Loop:
                 self._dispatch()
                 if int(self.state.diverged):
                     return self._diverged()
+                self._snapshot(int(self.state.step))
                 if time.monotonic() - self._saved_at > self.config.train.checkpoint_seconds:
                     self._save()
             self._save()
@@ -239,10 +247,16 @@ class Loop:
             record.until_plateau = 0
             self.state = dataclasses.replace(self.state, plateau=self.state.plateau * schedule.decay)
 
+    def _snapshot(self, step: int) -> None:
+        """Keep the weights where it is due, and at the end of a run that stops early."""
+        if step in self.snapshots_due or (self.snapshots_due and self._over()):
+            checkpoints.save(self.run.snapshots, step, checkpoints.to_arrays(self.state.parameters))
+
     def _save(self) -> None:
         self.metrics.sync()
         arrays = checkpoints.to_arrays({"state": self.state, "best": self.best})
-        checkpoints.save(self.run.checkpoints, int(self.state.step), arrays, dataclasses.asdict(self.record))
+        loop = dataclasses.asdict(self.record)
+        checkpoints.save(self.run.checkpoints, int(self.state.step), arrays, loop, checkpoints.KEPT)
         self._saved_at = time.monotonic()
 
     def _diverged(self) -> str:

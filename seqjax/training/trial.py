@@ -38,6 +38,7 @@ NOT_IDENTITY = (
     "cell.parameters",
     "train.epochs",
     "train.checkpoint_seconds",
+    "train.snapshots",
     "probe.every",
 )
 
