@@ -17,6 +17,7 @@ STAGES = [
     ["models"],
     ["tasks"],
     ["analysis"],
+    ["interpret"],
     ["results"],
     ["training"],
     ["loading", "report", "studies"],
