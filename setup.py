@@ -9,7 +9,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["seqjax", "seqjax.*", "experiments"]),
-    package_data={"seqjax": ["report/*.css"]},
+    package_data={"seqjax": ["report/*.css", "report/*.js"]},
     install_requires=[
         "absl-py>=2.1",
         "array-record>=0.8",
@@ -26,6 +26,7 @@ setup(
         "pyarrow>=18",
         "rich>=13.7",
         "scikit-learn>=1.5",  # for its handwritten digits
+        "scipy>=1.13",
         "tensorflow-datasets>=4.9.9",
     ],
     extras_require={

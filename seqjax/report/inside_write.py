@@ -1,0 +1,106 @@
+"""All files of a look inside a network: the page, the tables behind it, a picture of each cell that was found."""
+
+import csv
+import pathlib
+import re
+
+import numpy as np
+
+from seqjax.errors import UserError
+from seqjax.interpret.activity import Activity
+from seqjax.interpret.features import Feature
+from seqjax.interpret.through_training import Moment, gate_names, values_of
+from seqjax.interpret.units import Found, Scores, strongest
+from seqjax.report.inside import page
+from seqjax.report.inside_data import scale
+from seqjax.report.inside_gates import gates_section
+from seqjax.report.inside_picture import passage, picture
+from seqjax.report.inside_training import positions, training_section
+from seqjax.results import write_atomically
+
+PASSAGE = 480  # symbols at most that are shown for each moment of training
+
+
+def write(
+    out: pathlib.Path,
+    network,
+    labels: list[str],
+    facts: dict[str, str],
+    activity: Activity,
+    features: list[Feature],
+    scores: Scores | None,
+    moments: list[Moment],
+) -> pathlib.Path:
+    """Write everything to the folder `out`; returns the page.
+
+    index.html; activations.npz, what the page shows; units.csv, every unit's score for every feature; pictures/, a
+    passage in the colours of each cell found; gates_*.png, .svg and .csv. `features` are those of the shown text,
+    `moments` those of `passage_of`. Raises UserError where it cannot be written.
+    """
+    found = scores.found() if scores else []
+    shown = [labels[symbol] for symbol in activity.symbols]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(out / "activations.npz", **activity.columns())
+        _write_scores(out / "units.csv", scores)
+        _write_pictures(out / "pictures", found, features, activity, shown)
+        sections = [
+            gates_section(activity, gate_names(network, activity), moments, out),
+            _training(found, features, activity, shown, moments),
+        ]
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
+    write_atomically(out / "index.html", page(f"Inside {facts['run']}", labels, activity, found, facts, sections))
+    return out / "index.html"
+
+
+def cell_of(found: list[Found], activity: Activity) -> tuple[int, str, int]:
+    """(layer, part, unit) of the strongest cell found, or of the very first unit."""
+    best = strongest(found)
+    return (best.layer, best.part, best.unit) if best else (0, next(iter(activity.layers[0])), 0)
+
+
+def passage_of(found: list[Found], features: list[Feature], shown: list[str]) -> slice:
+    """The part of the shown text that stands for its whole where there is room for little."""
+    best = strongest(found)
+    chosen = passage(_values(features, best.feature), shown) if best else slice(0, len(shown))
+    return slice(chosen.start, min(chosen.stop, chosen.start + PASSAGE))
+
+
+def _values(features: list[Feature], title: str) -> np.ndarray:
+    return next(feature.values for feature in features if feature.title == title)
+
+
+def _training(found, features, activity, shown, moments) -> str:
+    layer, part, unit = cell_of(found, activity)
+    best = strongest(found)
+    title = f"layer {layer + 1} {part} {unit}" + (f" ({best.feature})" if best else "")
+    chosen = passage_of(found, features, shown)
+    return training_section(moments, shown[chosen], title, scale(activity.layers[layer][part]))
+
+
+def _write_scores(file: pathlib.Path, scores: Scores | None) -> None:
+    file.unlink(missing_ok=True)
+    rows = list(scores.rows()) if scores else []
+    if rows:
+        with open(file, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _write_pictures(folder: pathlib.Path, found, features, activity, shown) -> None:
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.svg"):
+        old.unlink()
+    for one in found:
+        if not one.above_chance:
+            continue
+        part = passage(_values(features, one.feature), shown)
+        values = values_of(activity, (one.layer, one.part, one.unit))
+        placed = positions(values, scale(activity.layers[one.layer][one.part]), float(np.abs(values).max()))[part]
+        measure = "AUC" if one.kind == "binary" else "correlation"
+        caption = f"layer {one.layer + 1}, {one.part}, unit {one.unit}: held-out {measure} {one.score:.2f}"
+        caption += f" (chance {one.chance:.2f}), {'red' if one.sign > 0 else 'blue'} where it holds or is large"
+        name = re.sub(r"\W+", "_", one.feature).strip("_") or "feature"
+        write_atomically(folder / f"{name}.svg", picture(one.feature, caption, shown[part], placed))
