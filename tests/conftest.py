@@ -9,7 +9,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 
 import jaxtyping
 
-CHECKED = ("analysis", "cells", "initialisers", "linear_recurrence", "models", "recurrence", "spectra", "tasks")
+CHECKED = ("analysis", "cells", "initialisers", "interpret", "linear_recurrence", "models", "recurrence", "spectra", "tasks")
 jaxtyping.install_import_hook([f"seqjax.{name}" for name in CHECKED], "beartype.beartype")
 
 import jax  # noqa: E402

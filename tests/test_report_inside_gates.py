@@ -26,7 +26,7 @@ def activity_of(*layers, time=8) -> Activity:
 def columns(*fractions_of_time, time=8) -> np.ndarray:
     """Gates that are 0.05 for so many of the steps, then 0.95 for so many, then 0.5."""
     counts = [(shut, opened, time - shut - opened) for shut, opened in fractions_of_time]
-    return np.stack([np.repeat([0.05, 0.95, 0.5], count) for count in counts], axis=1)
+    return np.stack([np.repeat(np.float32([0.05, 0.95, 0.5]), count) for count in counts], axis=1)
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,7 @@ EVERYWHERE = {
     "position in the word": position_in_word,
     "first of its word": first_of_word,
 }
+NO_MEMORY = ("first of its line", "first of its word")  # the last two symbols tell
 LANGUAGES: dict[str, dict[str, Callable]] = {
     "prose": {
         "inside quotes": inside_quotes,

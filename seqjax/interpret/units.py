@@ -22,7 +22,7 @@ from jaxtyping import Float, Float64, Int
 
 from seqjax.errors import UserError
 from seqjax.interpret.activity import Activity
-from seqjax.interpret.features import Feature
+from seqjax.interpret.features import NO_MEMORY, Feature
 
 SHIFTS = 100
 NEAREST_SHIFT = 100  # symbols, a line or so
@@ -70,8 +70,10 @@ class Found:
 
 
 def strongest(found: list[Found]) -> Found | None:
-    """The strongest of those above chance."""
-    return max((one for one in found if one.above_chance), key=lambda one: one.strength, default=None)
+    """The strongest of those above chance; one that has something to remember, where there is any."""
+    real = [one for one in found if one.above_chance]
+    remembering = [one for one in real if one.feature not in NO_MEMORY]
+    return max(remembering or real, key=lambda one: one.strength, default=None)
 
 
 @dataclasses.dataclass(frozen=True)

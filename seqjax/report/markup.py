@@ -1,11 +1,14 @@
 """Small pieces of a page, and what every page begins with."""
 
+import base64
+import hashlib
 import html
 import importlib.resources
 
 from seqjax.report import text
 
-# The page asks the browser to hold it to its promise: nothing is loaded from anywhere, nothing is executed.
+# The page asks the browser to hold it to its promise: nothing is loaded from anywhere, and nothing is executed but the
+# script that a page may bring, known by its SHA-256.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -43,21 +46,31 @@ def figures(drawings) -> str:
     return f'<div class="figures">\n{drawn}</div>\n'
 
 
-def document(title: str, sheets: tuple[str, ...], body: str) -> str:
-    """A page that opens from a file, with its style sheets inside; `body` is its whole body element."""
+def document(title: str, sheets: tuple[str, ...], body: str, script: str = "") -> str:
+    """A page that opens from a file, with its style sheets inside; `body` is its whole body element.
+
+    `script` names a file of JavaScript that the page holds and runs as a module, when all of the body is there.
+    """
     folder = importlib.resources.files("seqjax.report")
     style = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in sheets)
+    code = folder.joinpath(script).read_text(encoding="utf-8") if script else ""
+    policy = f"{POLICY}; script-src 'sha256-{_sha256(code)}'" if script else POLICY
+    element = f'<script type="module">{code}</script>\n' if script else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
+<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
 <style>
 {style}</style>
-</head>
+{element}</head>
 {body}
 </html>
 """
+
+
+def _sha256(code: str) -> str:
+    return base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
