@@ -17,7 +17,7 @@ gradients: .venv/.installed
 	$(BIN)/python -m experiments.vanishing_gradients
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -35,6 +35,7 @@ setup(
             "beartype>=0.20",
             "hypothesis>=6.100",
             "pytest>=8.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.8",
             "torch==2.13.0",  # cross-checks and benchmarks; any other spelling pulls the CUDA build
         ],

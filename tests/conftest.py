@@ -9,8 +9,8 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 
 import jaxtyping
 
-CHECKED = ("analysis", "cells", "initialisers", "interpret", "linear_recurrence", "models", "recurrence", "spectra", "tasks")
-jaxtyping.install_import_hook([f"seqjax.{name}" for name in CHECKED], "beartype.beartype")
+CHECKED = "analysis cells initialisers interpret linear_recurrence models recurrence spectra tasks"
+jaxtyping.install_import_hook([f"seqjax.{name}" for name in CHECKED.split()], "beartype.beartype")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
@@ -18,8 +18,11 @@ import pytest  # noqa: E402
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once(tmp_path_factory):
-    """Many tests compile the same programs: keep them for the session."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.getbasetemp() / "compiled"))
+    """Many tests compile the same programs: keep them for the session, and for all its processes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
