@@ -9,6 +9,7 @@ each cell that was found. A run with snapshots (train.snapshots) is also shown t
 """
 
 import dataclasses
+import logging
 import pathlib
 
 from experiments import entry
@@ -24,9 +25,12 @@ def main(arguments: list[str]) -> None:
     from rich.console import Console
 
     from seqjax.interpret import features, units
-    from seqjax.interpret.activity import read
+    from seqjax.interpret.reading import read
+    from seqjax.interpret.through_training import gate_names
     from seqjax.loading import load
     from seqjax.report import inside_write
+    from seqjax.report.gradients_write import prepare
+    from seqjax.report.inside_data import check_finite
 
     functions = features.features_of(options.language) if options.language else {}
     own = features.load_features(options.features) if options.features else {}
@@ -38,8 +42,10 @@ def main(arguments: list[str]) -> None:
     functions = (functions or features.features_of(language)) | own
 
     notes, scores = [], None
-    out = pathlib.Path(options.out or pathlib.Path(options.run) / "inside")
+    out = prepare(options.out or pathlib.Path(options.run) / "inside")
     measured = features.measure(text, functions)
+    activity = read(loaded.model, symbols[: options.length])
+    check_finite(activity)
     if len(symbols) < units.SHORTEST:
         notes.append(f"a text of {len(symbols)} symbols is too short to find cells in; it takes {units.SHORTEST}")
     else:
@@ -47,14 +53,14 @@ def main(arguments: list[str]) -> None:
             scores = units.score(read(loaded.model, symbols, gates=False), measured)
         notes += [f"no score for {title!r}: it does not vary in both halves of the text" for title in scores.skipped]
     found = scores.found() if scores else []
+    print_found(found, notes, console)
     with console.status("writing the page"):
-        activity = read(loaded.model, symbols[: options.length])
         facts = facts_of(options.run, loaded, source, language, activity)
         labels = labels_of(loaded.vocabulary)
         of_shown = [dataclasses.replace(one, values=one.values[: options.length]) for one in measured]
         moments = moments_of(options.run, loaded, activity, found, of_shown, [labels[s] for s in activity.symbols])
-        page = inside_write.write(out, loaded.model, labels, facts, activity, of_shown, scores, moments)
-    print_found(found, notes, console)
+        gates = gate_names(loaded.model, activity)
+        page = inside_write.write(out, labels, facts, activity, gates, of_shown, scores, moments)
     console.print(str(page), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -88,7 +94,8 @@ def text_of(options, loaded):
     vocabulary = loaded.vocabulary
     if options.text:
         name = pathlib.Path(options.text).name
-        symbols = vocabulary.encode(text_file(options.text), f"the text {options.text!r}")[:MOST_SCORED]
+        raw = beginning(text_file(options.text), vocabulary.kind)
+        symbols = vocabulary.encode(raw, f"the text {options.text!r}")[:MOST_SCORED]
     else:
         task = open_task(RunDirectory(options.run).trial())[1]
         name = f"{task.title}, held out"
@@ -98,6 +105,15 @@ def text_of(options, loaded):
     if len(symbols) < 2:
         raise UserError(f"a text of {len(symbols)} symbol has nothing to predict; it needs at least 2")
     return name, symbols
+
+
+def beginning(text: bytes, kind: str) -> bytes:
+    """What holds all symbols that are scored, and little more: what comes after them need not be known."""
+    if kind == "bytes" or len(text) <= 4 * MOST_SCORED:
+        return text[: 4 * MOST_SCORED]
+    characters = text[: 4 * MOST_SCORED + 3].decode("utf-8", "ignore")[:MOST_SCORED]  # the cut may go through one
+    whole = characters.encode()
+    return whole if text.startswith(whole) else text[: len(whole)]
 
 
 def as_characters(vocabulary, symbols) -> str:
@@ -136,9 +152,14 @@ def moments_of(run: str, loaded, activity, found, features, shown) -> list:
     from seqjax.report.inside_write import cell_of, passage_of
     from seqjax.results import RunDirectory
 
-    if not RunDirectory(run).snapshots.is_dir():
+    if not any(RunDirectory(run).snapshots.glob("*")):
         return []
-    networks = ((step, load(run, step).model) for step in snapshots(run))
+    try:
+        steps = snapshots(run)
+    except UserError as error:
+        logging.warning("%s", error)
+        return []
+    networks = ((step, load(run, step).model) for step in steps)
     passage = passage_of(found, features, shown)
     return moments(loaded.task, networks, activity.symbols, cell_of(found, activity), passage=passage)
 

@@ -4,6 +4,7 @@
 overrides such as `{"cell.name": "gru"}`.
 """
 
+import copy
 import importlib.util
 import inspect
 import pathlib
@@ -20,6 +21,15 @@ ADDED_LATER = {
     "train.stop_when_solved": False,
     "train.snapshots": 0,
 }
+
+
+def completed(values: dict) -> ConfigDict:
+    """The config of a run, with the keys that runs of its age lack."""
+    values = copy.deepcopy(values)
+    for key, value in ADDED_LATER.items():
+        group, name = key.split(".")
+        values.setdefault(group, {}).setdefault(name, value)
+    return ConfigDict(values)
 
 
 def defaults() -> ConfigDict:

@@ -67,15 +67,13 @@ def load(path: str | os.PathLike, step: int | None = None) -> Loaded:
 
 
 def snapshots(path: str | os.PathLike) -> list[int]:
-    """The steps of a run's snapshots, in order. Damaged and missing ones are named in the log and passed over.
+    """The steps of a run's snapshots, in order. Damaged ones are named in the log and passed over.
 
     Raises UserError when the run has none that verifies.
     """
     run = RunDirectory(pathlib.Path(path))
-    kept = _kept(run)
-    due = checkpoints.snapshot_steps(ConfigDict(run.trial()["config"]))
     verified = []
-    for step in sorted({*kept, *(step for step in due if step < kept[-1])}):
+    for step in _kept(run):
         try:
             checkpoints.verify(run.snapshots, step)
             verified.append(step)

@@ -11,8 +11,8 @@ from flax import nnx
 
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
-from seqjax.interpret import activity
-from seqjax.interpret.activity import part_names, read
+from seqjax.interpret import reading
+from seqjax.interpret.reading import part_names, read
 from seqjax.models import ManyToMany, parameters
 from seqjax.models.networks import OneHot, Readout
 from seqjax.models.stack import BidirectionalStack
@@ -61,7 +61,7 @@ def step_by_step(network, text):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_equals_the_cell_run_step_by_step(monkeypatch, name):
-    monkeypatch.setattr(activity, "WINDOW", 16)  # two whole windows and a part of one
+    monkeypatch.setattr(reading, "WINDOW", 16)  # two whole windows and a part of one
     network = network_of(cell__name=name)
     expected, logits = step_by_step(network, symbols())
     seen = read(network, symbols())

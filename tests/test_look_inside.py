@@ -1,8 +1,10 @@
 """The command on small trained runs, from the text to the files; wrong input is one sentence."""
 
 import csv
+import dataclasses
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -53,7 +55,7 @@ def trained(folder, **settings) -> RunDirectory:
 
 @pytest.fixture(scope="module")
 def lstm(folder):
-    return trained(folder, **{"cell.name": "lstm", "cell.layers": 2})
+    return trained(folder, **{"cell.name": "lstm", "cell.layers": 2, "train.snapshots": 3})
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,57 @@ def test_a_text_language_and_features_of_ones_own(folder, lstm, capsys):
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "own.txt" in page and "read as c" in page
     assert "<b>&amp;" not in page
+
+
+def test_snapshots_are_shown_and_where_none_can_be_read_the_page_does_without(lstm, folder, capsys, caplog):
+    out = folder / "through_training"
+    look_inside.main([str(lstm.path), "--length=200", f"--out={out}"])
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert page.count("<h4>step ") == 3
+    assert (out / "gates_through_training.csv").is_file()
+
+    damaged = folder / "damaged"
+    shutil.copytree(lstm.path, damaged)
+    for manifest in damaged.glob("snapshots/*/manifest.json"):
+        manifest.write_text("{}")
+    look_inside.main([str(damaged), "--length=200", f"--out={out}"])
+    capsys.readouterr()
+    assert "has no snapshot that is not damaged" in caplog.text
+    assert "<h4>step " not in (out / "index.html").read_text(encoding="utf-8")
+    assert not (out / "gates_through_training.csv").exists(), "a figure of the page before it"
+
+
+def test_titles_of_ones_own_become_names_of_files(folder, lstm, capsys):
+    text, features, out = folder / "own.txt", folder / "long.py", folder / "long"
+    text.write_bytes(tiny.text(4000, seed=1))
+    features.write_text(
+        "def blank(text):\n    return [symbol == ' ' for symbol in text]\n"
+        "FEATURES = {'x' * 300: blank, 'a+b': blank, 'a-b': blank}"
+    )
+    look_inside.main([str(lstm.path), f"--text={text}", f"--features={features}", f"--out={out}"])
+    capsys.readouterr()
+    names = {file.stem for file in (out / "pictures").glob("*.svg")}
+    assert {"x" * 60, "a_b", "a_b_"} <= names
+
+
+def test_a_network_that_is_not_finite_is_refused_before_anything_is_written(folder, lstm, monkeypatch):
+    from flax import nnx
+
+    loaded = seqjax.load(lstm.path)
+    broken = nnx.clone(loaded.model)
+    broken.readout.b[...] = np.nan
+    monkeypatch.setattr("seqjax.loading.load", lambda run: dataclasses.replace(loaded, model=broken))
+    with pytest.raises(UserError, match="numbers that are not finite"):
+        look_inside.main([str(lstm.path), f"--out={folder / 'nan'}"])
+    assert not list((folder / "nan").iterdir())
+
+
+def test_what_comes_after_the_scored_symbols_need_not_be_known(monkeypatch):
+    monkeypatch.setattr(look_inside, "MOST_SCORED", 5)
+    assert look_inside.beginning("ééé 12 猫".encode(), "characters") == "ééé 12 猫".encode(), "short: all of it"
+    assert look_inside.beginning(("é" * 20 + "猫").encode(), "characters").decode() == "é" * 5
+    assert look_inside.beginning("猫".encode() * 20, "characters").decode() == "猫" * 5
+    assert look_inside.beginning(b"a" * 40, "bytes") == b"a" * 20
 
 
 def test_bytes_and_nothing_held_out(of_bytes, capsys):

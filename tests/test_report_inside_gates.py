@@ -11,8 +11,9 @@ from flax import nnx
 
 from seqjax.analysis import saturation as saturation_of
 from seqjax.errors import UserError
-from seqjax.interpret.activity import Activity, read
-from seqjax.interpret.through_training import Moment, gate_names, moments, values_of
+from seqjax.interpret.activity import Activity, values_of
+from seqjax.interpret.reading import read
+from seqjax.interpret.through_training import Moment, gate_names, moments
 from seqjax.report import inside_gates
 from seqjax.report.inside_training import correlation, training_section
 
@@ -190,9 +191,10 @@ def test_colours_go_from_blue_to_red_and_the_line_shows_surprise(scale, values):
     assert surprises == ["0", "50", "100"]
 
 
-def test_colours_of_all_moments_have_one_scale():
+def test_a_part_without_bounds_has_a_scale_of_its_own_at_each_moment():
     early, late = Reader(training_section([moment(0, [1.0]), moment(9, [-4.0])], ["a"], "layer 1 c 0", "unit")).styles
-    assert "/25%)" in early and "/100%)" in late
+    assert "red" in early and "/100%)" in early
+    assert "blue" in late and "/100%)" in late
 
 
 def test_correlation_is_pearsons_and_none_without_variation():

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from seqjax.errors import UserError
-from seqjax.interpret.activity import Activity, part_names, read
+from seqjax.interpret.activity import Activity, values_of
+from seqjax.interpret.reading import part_names, read
 
 PERCENTILES = (5, 25, 50, 75, 95)
 
@@ -77,16 +78,3 @@ def gate_names(network, activity: Activity) -> tuple[tuple[str, ...], ...]:
         tuple(name for name in layer if name not in part_names(cell))
         for cell, layer in zip(network.stack.layers, activity.layers, strict=True)
     )
-
-
-def values_of(activity: Activity, unit: tuple[int, str, int]) -> Float[np.ndarray, "time"]:
-    """What one unit, (layer, part, number), does. Raises UserError for one that is not there."""
-    layer, part, number = unit
-    if not 0 <= layer < len(activity.layers):
-        raise UserError(f"there is no layer {layer + 1}; the network has {len(activity.layers)}")
-    parts = activity.layers[layer]
-    if part not in parts:
-        raise UserError(f"layer {layer + 1} has no part {part!r}; it has {', '.join(parts)}")
-    if not 0 <= number < parts[part].shape[1]:
-        raise UserError(f"{part} of layer {layer + 1} has no unit {number}; units are 0 to {parts[part].shape[1] - 1}")
-    return parts[part][:, number]

@@ -26,13 +26,14 @@ def training_section(moments: list["Moment"], passage: list[str], unit_title: st
     """A block of HTML: the passage coloured by the unit, and a sample, for each moment; empty without moments.
 
     `passage` shows each of its symbols, a line ends after "\\n". `scale` says between which values colours go, as
-    `inside_data.scale` does: "fraction" 0 and 1, "signed" -1 and 1, "unit" ± the largest absolute value of all moments.
+    `inside_data.scale` does: "fraction" 0 and 1, "signed" -1 and 1, "unit" ± the largest absolute value of the moment,
+    since a memory may be much larger at one time of training than at another.
     """
     if not moments:
         return ""
-    largest = max(np.abs(moment.activity).max() for moment in moments)
-    articles = "".join(_moment(moment, moments[-1], passage, scale, float(largest)) for moment in moments)
-    between = {"fraction": "0 and 1", "signed": "-1 and 1", "unit": f"-{largest:.3g} and {largest:.3g}"}[scale]
+    articles = "".join(_moment(moment, moments[-1], passage, scale) for moment in moments)
+    unit = "plus and minus its largest size in the passage at that step"
+    between = {"fraction": "0 and 1", "signed": "-1 and 1", "unit": unit}[scale]
     return f"""<section id="through-training">
 <h2>Through training</h2>
 <p>The same passage through the same unit, {escape(unit_title)}, and what the network wrote from the same random
@@ -46,10 +47,10 @@ is that of the unit's values in the passage with those after {moments[-1].step:,
 """
 
 
-def _moment(moment: "Moment", last: "Moment", passage: list[str], scale: str, largest: float) -> str:
+def _moment(moment: "Moment", last: "Moment", passage: list[str], scale: str) -> str:
     alike = correlation(moment.activity, last.activity)
     said = f"{moment.loss:.3f} nats per symbol; correlation {'none' if alike is None else f'{alike:.2f}'}"
-    coloured = _coloured(passage, positions(moment.activity, scale, largest), moment.nats)
+    coloured = _coloured(passage, positions(moment.activity, scale), moment.nats)
     # HTML drops a line break right after <pre>, so one is there to be dropped.
     return f"""<article><h4>step {moment.step:,}</h4><p class="when">{said}</p>
 <pre style="{LINE}">
@@ -65,8 +66,9 @@ def correlation(values: Float[np.ndarray, "time"], others: Float[np.ndarray, "ti
     return float(np.corrcoef(values, others)[0, 1])
 
 
-def positions(values: Float[np.ndarray, "time"], scale: str, largest: float) -> Float[np.ndarray, "time"]:
+def positions(values: Float[np.ndarray, "time"], scale: str) -> Float[np.ndarray, "time"]:
     """Where each value lies between full blue, -1, and full red, 1."""
+    largest = np.abs(values).max()
     if scale == "fraction":
         return 2 * values - 1
     return values if scale == "signed" or not largest else values / largest

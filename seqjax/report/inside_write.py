@@ -3,54 +3,61 @@
 import csv
 import pathlib
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seqjax.errors import UserError
-from seqjax.interpret.activity import Activity
+from seqjax.interpret.activity import Activity, values_of
 from seqjax.interpret.features import Feature
-from seqjax.interpret.through_training import Moment, gate_names, values_of
 from seqjax.interpret.units import Found, Scores, strongest
 from seqjax.report.inside import page
 from seqjax.report.inside_data import scale
-from seqjax.report.inside_gates import gates_section
+from seqjax.report.inside_gates import Gates, gates_section
 from seqjax.report.inside_picture import passage, picture
 from seqjax.report.inside_training import positions, training_section
 from seqjax.results import write_atomically
 
+if TYPE_CHECKING:
+    from seqjax.interpret.through_training import Moment
+
 PASSAGE = 480  # symbols at most that are shown for each moment of training
+LONGEST_NAME = 60  # letters of a file's
 
 
 def write(
     out: pathlib.Path,
-    network,
     labels: list[str],
     facts: dict[str, str],
     activity: Activity,
+    gates: Gates,
     features: list[Feature],
     scores: Scores | None,
-    moments: list[Moment],
+    moments: list["Moment"],
 ) -> pathlib.Path:
-    """Write everything to the folder `out`; returns the page.
+    """Write everything to the folder `out`, in the place of what an earlier call left there; returns the page.
 
     index.html; activations.npz, what the page shows; units.csv, every unit's score for every feature; pictures/, a
-    passage in the colours of each cell found; gates_*.png, .svg and .csv. `features` are those of the shown text,
-    `moments` those of `passage_of`. Raises UserError where it cannot be written.
+    passage in the colours of each cell found; gates_*.png, .svg and .csv. `gates` are the names of each layer's gates,
+    `features` those of the shown text, `moments` those of `passage_of`. Raises UserError where it cannot be written or
+    the page would be too large.
     """
     found = scores.found() if scores else []
     shown = [labels[symbol] for symbol in activity.symbols]
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for old in (*out.glob("pictures/*.svg"), *out.glob("gates_*"), out / "units.csv"):
+            old.unlink(missing_ok=True)
+        sections = [
+            gates_section(activity, gates, moments, out),
+            _training(found, features, activity, shown, moments),
+        ]
+        html = page(f"Inside {facts['run']}", labels, activity, found, facts, sections)
         np.savez_compressed(out / "activations.npz", **activity.columns())
         _write_scores(out / "units.csv", scores)
         _write_pictures(out / "pictures", found, features, activity, shown)
-        sections = [
-            gates_section(activity, gate_names(network, activity), moments, out),
-            _training(found, features, activity, shown, moments),
-        ]
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
-    write_atomically(out / "index.html", page(f"Inside {facts['run']}", labels, activity, found, facts, sections))
+    write_atomically(out / "index.html", html)
     return out / "index.html"
 
 
@@ -80,7 +87,6 @@ def _training(found, features, activity, shown, moments) -> str:
 
 
 def _write_scores(file: pathlib.Path, scores: Scores | None) -> None:
-    file.unlink(missing_ok=True)
     rows = list(scores.rows()) if scores else []
     if rows:
         with open(file, "w", newline="", encoding="utf-8") as stream:
@@ -91,16 +97,18 @@ def _write_scores(file: pathlib.Path, scores: Scores | None) -> None:
 
 def _write_pictures(folder: pathlib.Path, found, features, activity, shown) -> None:
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.svg"):
-        old.unlink()
+    written = set()
     for one in found:
         if not one.above_chance:
             continue
         part = passage(_values(features, one.feature), shown)
-        values = values_of(activity, (one.layer, one.part, one.unit))
-        placed = positions(values, scale(activity.layers[one.layer][one.part]), float(np.abs(values).max()))[part]
+        values = values_of(activity, (one.layer, one.part, one.unit))[part]
+        placed = positions(values, scale(activity.layers[one.layer][one.part]))
         measure = "AUC" if one.kind == "binary" else "correlation"
         caption = f"layer {one.layer + 1}, {one.part}, unit {one.unit}: held-out {measure} {one.score:.2f}"
         caption += f" (chance {one.chance:.2f}), {'red' if one.sign > 0 else 'blue'} where it holds or is large"
-        name = re.sub(r"\W+", "_", one.feature).strip("_") or "feature"
+        name = re.sub(r"\W+", "_", one.feature).strip("_")[:LONGEST_NAME] or "feature"
+        while name in written:
+            name += "_"
+        written.add(name)
         write_atomically(folder / f"{name}.svg", picture(one.feature, caption, shown[part], placed))

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 import seqjax
 from seqjax.analysis.taps import network_slots
 from seqjax.cells import CELLS
-from seqjax.config import ADDED_LATER, at_least, flat
+from seqjax.config import ADDED_LATER, at_least, completed, flat
 from seqjax.datasets import Corpus, read
 from seqjax.errors import UserError
 from seqjax.models import build, parameters
@@ -160,7 +160,7 @@ def open_task(record: dict):
 
     Raises UserError when the data are no longer those the trial was made for.
     """
-    config = ConfigDict(record["config"])
+    config = completed(record["config"])
     make_task = find_task(config.task.name)
     if record["corpus"] is None:
         return config, make_task.from_corpus(config, None)
