@@ -42,18 +42,21 @@ def main(arguments: list[str]) -> int:
     from seqjax.report.gradients_write import prepare
 
     runs = [options.run] + ([options.other] if options.other else [])
+    names = [pathlib.Path(run).resolve().name for run in runs]
+    if len({pathlib.Path(run).resolve() for run in runs}) < len(runs):
+        raise UserError(f"{' and '.join(runs)} are the same directory; a run is compared with another one")
+    if len(set(names)) < len(names):
+        names = runs
     networks, tasks = zip(*map(_open, runs), strict=True)
     symbols = _symbols(tasks[0], options.split, options.symbols)
     _check_same(runs, tasks)
     out = prepare(options.out or pathlib.Path(options.run) / "errors")
     training, vocabulary = tasks[0].splits["train"], tasks[0].vocabulary
-    names = [pathlib.Path(run).resolve().name for run in runs]
-    if len(set(names)) < len(names):
-        names = list(map(str, runs))
     nats = np.stack([surprise(network, symbols) for network in networks])
+    _check_finite(runs, nats)
     breakdown = break_down(names, nats, symbols, training, vocabulary, options.orders)
     facts = {
-        "text": f"{tasks[0].title}, {options.split}",
+        "text": f"{tasks[0].title}, {options.split}, read as {breakdown.language}",
         "symbols": f"{len(symbols):,}",
         "training text": f"{len(training):,} symbols",
         "vocabulary": f"{len(vocabulary)} {vocabulary.kind}",
@@ -107,6 +110,15 @@ def _check_same(runs: list[str], tasks) -> None:
             raise UserError(f"{runs[0]} and {run} have different vocabularies; compare runs of the same data.symbols")
         if not all(np.array_equal(first.splits[name], other.splits[name]) for name in SPLITS):
             raise UserError(f"{runs[0]} and {run} have different texts or splits; compare runs of the same data")
+
+
+def _check_finite(runs: list[str], nats) -> None:
+    """Raises UserError for a run whose loss on some symbol after the first, which has none, is NaN or infinite."""
+    import numpy as np
+
+    for run, row in zip(runs, nats[:, 1:], strict=True):
+        if not np.isfinite(row).all():
+            raise UserError(f"the losses of {run} are not all finite: has this network diverged?")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
 
     from rich.console import Console
 
-    from seqjax.interpret import features, units
+    from seqjax.interpret import features, kinds, units
     from seqjax.interpret.reading import read
     from seqjax.interpret.through_training import gate_names
     from seqjax.loading import load
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     console = Console()
     loaded = load(options.run)
     source, symbols = text_of(options, loaded)
-    text = as_characters(loaded.vocabulary, symbols)
+    text = kinds.text_of(loaded.vocabulary, symbols)
     language = options.language or features.guess_language(text)
     functions = (functions or features.features_of(language)) | own
 
@@ -114,15 +114,6 @@ def beginning(text: bytes, kind: str) -> bytes:
     characters = text[: 4 * MOST_SCORED + 3].decode("utf-8", "ignore")[:MOST_SCORED]  # the cut may go through one
     whole = characters.encode()
     return whole if text.startswith(whole) else text[: len(whole)]
-
-
-def as_characters(vocabulary, symbols) -> str:
-    """The text with one character for each symbol."""
-    from seqjax.interpret.features import characters_of_bytes
-
-    if vocabulary.kind == "bytes":
-        return characters_of_bytes(bytes(vocabulary.symbols[symbol] for symbol in symbols))
-    return vocabulary.decode(symbols)
 
 
 def labels_of(vocabulary) -> list[str]:

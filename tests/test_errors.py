@@ -53,12 +53,12 @@ def planned(folder, **settings):
     return plan([config], folder / "runs", rerun=False).runs[0]
 
 
-def fresh(folder, **settings):
-    """A run of a network with its first weights."""
+def fresh(folder, times=1.0, **settings):
+    """A run of a network with its first weights, or so many times those."""
     run = planned(folder, **settings)
     config, task = open_task(run.trial())
     network = task.network(nnx.Rngs(config.seed))
-    weights = {f"best.{name}": np.asarray(value) for name, value in parameters.flatten(network).items()}
+    weights = {f"best.{name}": times * np.asarray(value) for name, value in parameters.flatten(network).items()}
     checkpoints.save(run.checkpoints, 1, weights, {})
     return run
 
@@ -153,6 +153,18 @@ def test_runs_on_other_data_are_not_compared(folder, runs):
     for sentence, other in others.items():
         with pytest.raises(UserError, match=sentence):
             main([str(runs[0].path), str(other.path)])
+
+
+def test_a_run_is_not_compared_with_itself(runs):
+    path = runs[0].path
+    with pytest.raises(UserError, match="are the same directory"):
+        main([str(path), str(path.parent / "." / path.name) + "/"])
+
+
+def test_a_network_that_diverged_is_named(folder, runs):
+    diverged = fresh(folder, times=np.float32("nan"), seed=5)
+    with pytest.raises(UserError, match=f"the losses of {re.escape(str(diverged.path))} are not all finite"):
+        main([str(runs[0].path), str(diverged.path), "--symbols=50", "--orders=1"])
 
 
 def test_a_run_without_what_is_needed_is_one_sentence(folder):

@@ -10,6 +10,7 @@ import pytest
 from seqjax.errors import UserError
 from seqjax.interpret import features
 from seqjax.interpret.features import LANGUAGES, characters_of_bytes, guess_language, load_features, measure
+from seqjax.interpret.source_code import quotations
 
 
 def values(text, title, language):
@@ -127,6 +128,17 @@ def test_a_python_text_cut_within_a_docstring():
     assert marks[rest.index("Of g")] == "1"
 
 
+def test_words_that_also_begin_statements_make_no_statement_of_a_docstring():
+    rest = 'for all of these,\nif they are there,\nfrom the first on.\n"""\n\ndef f(a):\n    return a\n'
+    marks = values(rest, "inside a string", "python")
+    assert marks == "1" * (rest.index('"""') + 2) + "0" * (len(rest) - rest.index('"""') - 2)
+
+
+def test_a_python_text_wholly_within_a_docstring():
+    text = "its end\nis beyond what was cut from the text\nand so is the beginning of it.\n" + '"""\n'
+    assert values(text, "inside a string", "python") == "1" * (len(text) - 2) + "00"
+
+
 def test_comments_of_python():
     check("inside a comment", "python", "a # b 'c\nd '#'", "00111111000000")
 
@@ -208,7 +220,7 @@ def test_strings_and_comments_are_those_of_pythons_own_tokenizer():
     for module in modules:
         text = (pathlib.Path(tokenize.__file__).parent / f"{module}.py").read_text(encoding="utf-8")
         starts = np.cumsum([0, *map(len, text.splitlines(keepends=True))])
-        string, comment = np.zeros(len(text), bool), np.zeros(len(text), bool)
+        string, comment, quoted = np.zeros(len(text), bool), np.zeros(len(text), bool), []
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
             if token.type == tokenize.COMMENT:
@@ -217,20 +229,32 @@ def test_strings_and_comments_are_those_of_pythons_own_tokenizer():
                 quote = start + min(token.string.find(mark) % len(token.string) for mark in "'\"")
                 long = token.string[quote - start :][:3] in ("'''", '"""')
                 string[quote + 2 * long : end - 1] = True
+                quoted.append((quote + 2 * long, end - (3 if long else 1)))
         found = {feature.title: feature.values for feature in measure(text, LANGUAGES["python"])}
         np.testing.assert_array_equal(found["inside a string"], string)
         np.testing.assert_array_equal(found["inside a comment"], comment)
+        np.testing.assert_array_equal(quotations(text, "python"), quoted)
 
 
 def test_bytes_are_one_character_each():
     raw = 'é “a” "b"'.encode()
     text = characters_of_bytes(raw)
-    assert text == 'éé “““a””” "b"'
-    assert values(text, "inside quotes", "prose") == "00011110000110"
-    assert values(text, "position in the word", "prose") == "12000010000010"
+    assert text == '\udcc3é \udce2\udc80“a\udce2\udc80” "b"'
+    assert values(text, "inside quotes", "prose") == "00000111100110"
+    assert values(text, "position in the word", "prose") == "01000012300010"
+    assert values(characters_of_bytes("né x".encode()), "position in the word", "prose") == "12301"
+    assert values(characters_of_bytes("né x".encode()), "first of its word", "prose") == "10001"
     cut = characters_of_bytes(raw[1:5] + b"\xff\n")
     assert len(cut) == 6
     assert values(cut, "position in the word", "prose") == "000000"
+
+
+def test_features_of_bytes_know_nothing_of_bytes_to_come():
+    raw = 'é—so “née 漢” (“a \n\n“😀"ü'.encode()
+    whole = measure(characters_of_bytes(raw), LANGUAGES["prose"])
+    for end in range(1, len(raw) + 1):
+        for feature, read in zip(whole, measure(characters_of_bytes(raw[:end]), LANGUAGES["prose"]), strict=True):
+            np.testing.assert_array_equal(read.values, feature.values[:end], feature.title)
 
 
 def test_empty_and_tiny_texts_have_features():

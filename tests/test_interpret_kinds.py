@@ -7,25 +7,38 @@ from seqjax.interpret import breakdown, kinds, oracles
 from seqjax.tasks.vocabulary import Vocabulary
 
 
-def shown(text: str, bytes_: bool = False) -> str:
+def shown(text: str) -> str:
     """One letter for each symbol's class."""
-    return "".join("lCd_nbqpo"[place] for place in kinds.classes(text, bytes_))
+    return "".join("lCd_nbqpo"[place] for place in kinds.classes(text))
 
 
 def test_every_symbol_has_the_class_one_would_say():
     assert shown('Ab3 \t\n([{"\u2019;+é漢😀') == "Cld__nbbbqqppllo"
 
 
-def test_bytes_of_longer_characters_are_other():
-    text = "é".encode().decode("latin-1")
-    assert shown(text + "a", bytes_=True) == "ool"
-    assert kinds.in_word(text + "a", bytes_=True).all()
-
-
-def test_a_byte_vocabulary_gives_a_character_for_each_byte():
-    raw = "né😀\n".encode()
+def of_bytes(text: str) -> str:
+    raw = text.encode()
     vocabulary = Vocabulary.of(raw, "bytes", 512)
-    assert kinds.text_of(vocabulary, vocabulary.encode(raw)) == raw.decode("latin-1")
+    return kinds.text_of(vocabulary, vocabulary.encode(raw))
+
+
+def test_the_last_byte_of_a_character_has_its_class_and_all_are_in_its_word():
+    text = of_bytes("né—É ”")
+    assert shown(text) == "l" + "ol" + "oop" + "oC" + "_" + "ooq"
+    assert kinds.in_word(text).tolist() == [True] * 3 + [False] * 3 + [True] * 2 + [False] * 4
+    assert oracles.word_spans(text) == [(0, 3), (6, 8)]
+    assert kinds.places(text, "prose")["word start"][1][:8].tolist() == [-1, -1, -1, -1, -1, -1, 0, 1]
+
+
+def test_words_go_on_over_combining_marks():
+    assert oracles.word_spans("e\u0301t हिन्दी 😀") == [(0, 3), (4, 10)]
+
+
+def test_words_of_bytes_are_remembered_as_those_of_characters_are():
+    text = of_bytes("état—été ”état")
+    found = categories(text, (text + " ") * 9)
+    assert found[-3:] == ["memory 100"] * 3
+    assert found[-5:-3] == ["after blank or quote", "memory 100"]
 
 
 def test_means_are_those_of_numpy_and_shares_sum_to_one():
@@ -42,7 +55,7 @@ def test_means_are_those_of_numpy_and_shares_sum_to_one():
 
 
 def place_marks(text: str, name: str) -> str:
-    return "".join("." if place < 0 else str(place % 10) for place in kinds.places(text)[name][1])
+    return "".join("." if place < 0 else str(place % 10) for place in kinds.places(text, "prose")[name][1])
 
 
 def test_places_count_from_the_symbol_after_the_mark():
@@ -61,7 +74,7 @@ def test_places_count_from_the_symbol_after_the_mark():
     ],
 )
 def test_brackets_know_their_openings(text, closing):
-    places, distances = kinds.closings(text).brackets
+    places, distances = kinds.closings(text, "prose").brackets
     assert dict(zip(places.tolist(), distances.tolist(), strict=True)) == closing
 
 
@@ -69,17 +82,37 @@ def test_brackets_know_their_openings(text, closing):
     ("text", "closing"),
     [
         ('say "hi" now', {7: 3}),
-        ("don't 'tis\n'a'", {13: 2}),  # apostrophes close nothing; a quotation ends with its line
+        ("don't 'tis\n'a'", {13: 2}),  # apostrophes close nothing; a quotation in such marks is within a line
+        ("'Tis the king's 'nay,' not the lords' own.", {21: 5}),
+        ("'it's so' \"it's 'so'\"", {8: 8, 20: 10}),
         (r'"a\"b"', {5: 5}),  # an escaped mark is none
-        ('"""doc "x" """', {11: 9}),  # the first symbol of the triple mark; others inside it are none
         ('"open\n\n"next"', {12: 5}),  # an empty line ends a quotation that nobody closed
         ("“a “b” c”", {5: 5}),  # quotations do not nest
-        ("""'a"b' "c'd" """, {4: 4, 10: 4}),
     ],
 )
-def test_quotation_marks_know_their_openings(text, closing):
-    places, distances = kinds.closings(text).quotes
-    assert dict(zip(places.tolist(), distances.tolist(), strict=True)) == closing
+def test_quotation_marks_of_prose_know_their_openings(text, closing):
+    assert quotes(text, "prose") == closing
+
+
+@pytest.mark.parametrize(
+    ("text", "closing"),
+    [
+        ("b'abc.' + 'x'", {6: 5, 12: 2}),
+        ("f'{a}: ' + b'c'", {7: 6, 14: 2}),
+        ('"""doc "x" """', {11: 9}),  # the first symbol of the triple mark; others inside it are none
+        ("""'a"b' "c'd" """, {4: 4, 10: 4}),
+        ("# it's\nx = 'a' # 'b'", {13: 2}),
+        ('its end."""\ndef f(a):\n    return "b"\n', {35: 2}),  # who closes what the text does not hold is none
+    ],
+)
+def test_quotation_marks_of_a_program_are_those_of_its_strings(text, closing):
+    assert quotes(text, "python") == closing
+
+
+def quotes(text: str, language: str) -> dict[int, int]:
+    """Of each place that closes a quotation, the distance."""
+    places, distances = kinds.closings(text, language).quotes
+    return dict(zip(places.tolist(), distances.tolist(), strict=True))
 
 
 def test_distances_are_binned_by_doubling():
@@ -185,6 +218,15 @@ def broken_down():
     better = grams.copy()
     better[:, kinds.classes(kinds.text_of(vocabulary, text)) == 0] = 0.0
     return breakdown.break_down(("same", "better"), np.concatenate([grams, better]), text, training, vocabulary, 4)
+
+
+def test_a_program_is_read_as_one():
+    raw = b"import a\n\n\ndef f(b):\n    return b'it.' + \"it's\"\n" * 9
+    vocabulary = Vocabulary.of(raw, "bytes", 512)
+    symbols = vocabulary.encode(raw)
+    found = breakdown.break_down(("one",), np.ones((1, len(symbols))), symbols, symbols, vocabulary, 2)
+    assert found.language == "python"
+    assert {kinds.DOUBLING_NAMES[n]: found.closing["quote"].count[n] for n in (2, 3)} == {"4-7": 18, "8-15": 0}
 
 
 def test_what_lies_beyond_ngrams_adds_up_to_the_difference_of_losses(broken_down):

@@ -178,8 +178,6 @@ def test_bytes_and_nothing_held_out(of_bytes, capsys):
     loaded = seqjax.load(of_bytes.path)
     labels = look_inside.labels_of(loaded.vocabulary)
     assert {"a", "\n", "\t", "c3", "a9", "f0"} <= set(labels)
-    raw = HOSTILE.encode()
-    assert len(look_inside.as_characters(loaded.vocabulary, loaded.vocabulary.encode(raw))) == len(raw)
 
 
 def test_a_sentence_has_a_page_and_no_cells(folder, lstm, capsys):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
-from seqjax.interpret import kinds, ngrams, oracles
+from seqjax.interpret import features, kinds, ngrams, oracles
 from seqjax.interpret.kinds import CLASSES, Means
 
 REACH = (5, 10, 20)  # orders whose reach is shown beside the networks'
@@ -17,6 +17,7 @@ class Breakdown:
     """Losses are in nats; the first symbol of the text, which nothing predicts, is left out of everything."""
 
     names: tuple[str, ...]  # of the networks
+    language: str  # that the text seems to be in, and quotation marks are read by
     orders: tuple[int, ...]  # of the n-gram models
     nats: Float[np.ndarray, "networks time"]
     ngrams: Float[np.ndarray, "orders time"]
@@ -62,7 +63,8 @@ def break_down(
 
     `nats` are the networks' surprises at `symbols`, as `surprise` gives them.
     """
-    text, bytes_ = kinds.text_of(vocabulary, symbols), vocabulary.kind == "bytes"
+    text = kinds.text_of(vocabulary, symbols)
+    language = features.guess_language(text)
     every = tuple(range(1, orders + 1))
     probability = ngrams.probabilities(training, symbols, every, len(vocabulary))[:, 1:]
     nats, grams = np.asarray(nats)[:, 1:], -np.log(probability)
@@ -74,28 +76,28 @@ def break_down(
         text,
         kinds.text_of(vocabulary, training),
         np.pad(probability[: oracles.LONGEST_ORDER], ((0, 0), (1, 0))),
-        bytes_,
     )
     found = np.stack([oracles.categories(np.exp(-row), [of[1:] for of in explained]) for row in nats])
     return Breakdown(
         names=tuple(names),
+        language=language,
         orders=every,
         nats=nats,
         ngrams=grams,
-        by_class=kinds.means(beside_best, kinds.classes(text, bytes_)[1:], len(CLASSES)),
+        by_class=kinds.means(beside_best, kinds.classes(text)[1:], len(CLASSES)),
         by_place={
             name: kinds.means(beside_best, place[1:], longest)
-            for name, (longest, place) in kinds.places(text, bytes_).items()
+            for name, (longest, place) in kinds.places(text, language).items()
         },
-        closing=_closing(text, beside_reach),
+        closing=_closing(text, language, beside_reach),
         reach=reach,
         categories=found,
         change=oracles.change(*found) if len(found) == 2 else None,
     )
 
 
-def _closing(text: str, nats) -> dict[str, Means]:
-    found, result = kinds.closings(text), {}
+def _closing(text: str, language: str, nats) -> dict[str, Means]:
+    found, result = kinds.closings(text, language), {}
     for name, (places, distances) in (("bracket", found.brackets), ("quote", found.quotes)):
         labels = np.full(len(text), -1)
         labels[places] = kinds.doublings(distances)

@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Literal
 
@@ -30,7 +31,7 @@ class Feature:
 
 def position_in_line(text: str) -> Int[np.ndarray, "time"]:
     """Symbols of the line read so far: 1 at its first, 0 at the newline that ends it."""
-    return _since(np.array([symbol == "\n" for symbol in text], bool))
+    return since(np.array([symbol == "\n" for symbol in "\n" + text], bool))[1:]
 
 
 def first_of_line(text: str) -> Bool[np.ndarray, "time"]:
@@ -39,8 +40,8 @@ def first_of_line(text: str) -> Bool[np.ndarray, "time"]:
 
 
 def position_in_word(text: str) -> Int[np.ndarray, "time"]:
-    """Symbols of the word read so far: 1 at its first, 0 outside words. Words are of letters, digits and _."""
-    return _since(~_in_word(text))
+    """Symbols of the word read so far: 1 at its first, 0 outside words; see `in_word`."""
+    return since(~in_word(" " + text))[1:]
 
 
 def first_of_word(text: str) -> Bool[np.ndarray, "time"]:
@@ -48,38 +49,40 @@ def first_of_word(text: str) -> Bool[np.ndarray, "time"]:
     return position_in_word(text) == 1
 
 
-def inside_quotes(text: str) -> Bool[np.ndarray, "time"]:
-    """From a double quotation mark to before the one that closes it, or to the end of the paragraph.
-
-    A straight mark opens where none is open and closes otherwise; curly marks say themselves which they are.
-    """
-    return _open_between(text, r'"|“|”', lambda mark, is_open: mark == "“" or (mark == '"' and not is_open))
-
-
 def inside_parentheses(text: str) -> Bool[np.ndarray, "time"]:
     """From ( to before ), or to the end of the paragraph; those within others are not counted."""
-    return _open_between(text, r"[()]", lambda mark, is_open: mark == "(")
-
-
-def _open_between(text: str, marks: str, opens: Callable[[str, bool], bool]) -> Bool[np.ndarray, "time"]:
-    """A blank line closes; `opens(mark, is_open)` says of each mark whether it is open after it."""
     inside, is_open, place = np.zeros(len(text), bool), False, 0
-    for match in re.finditer(rf"{marks}|\n[ \t\r]*\n", text):
+    for match in re.finditer(r"[()]|\n[ \t\r]*\n", text):
         end = match.end() - 1
         inside[place:end] = is_open
-        is_open, place = opens(match[0], is_open), end
+        is_open, place = match[0] == "(", end
     inside[place:] = is_open
     return inside
 
 
-def _since(marks: Bool[np.ndarray, "time"]) -> Int[np.ndarray, "time"]:
-    """Steps since the last mark: 0 at a mark; before the first, as if one stood before the text."""
+def since(marks: Bool[np.ndarray, "time"]) -> Int[np.ndarray, "time"]:
+    """Steps since the last mark: 0 at a mark, -1 before the first."""
     places = np.arange(len(marks))
-    return places - np.maximum.accumulate(np.where(marks, places, -1)) if len(marks) else places
+    last = np.maximum.accumulate(np.where(marks, places, -1))
+    return np.where(last < 0, -1, places - last)
 
 
-def _in_word(text: str) -> Bool[np.ndarray, "time"]:
-    return np.array([symbol.isalnum() or symbol == "_" for symbol in text], bool)
+def in_word(text: str) -> Bool[np.ndarray, "time"]:
+    """Which symbols are of words: letters, digits, _ and combining marks.
+
+    What a lone surrogate is of is not known yet (see `characters_of_bytes`): it is taken to go on with what the symbol
+    before it is of.
+    """
+    symbols = {symbol: _of_word(symbol) for symbol in set(text)}
+    of_word = np.array([symbols[symbol] for symbol in text], bool)
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    known = (points < 0xD800) | (points > 0xDFFF)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(text)), -1))
+    return (last >= 0) & of_word[last]
+
+
+def _of_word(symbol: str) -> bool:
+    return symbol.isalnum() or symbol == "_" or unicodedata.category(symbol).startswith("M")
 
 
 EVERYWHERE = {
@@ -91,13 +94,13 @@ EVERYWHERE = {
 NO_MEMORY = ("first of its line", "first of its word")  # the last two symbols tell
 LANGUAGES: dict[str, dict[str, Callable]] = {
     "prose": {
-        "inside quotes": inside_quotes,
+        "inside quotes": lambda text: source_code.prose_parts(text).string,
         "inside parentheses": inside_parentheses,
         **EVERYWHERE,
     },
     "c": {
-        "inside a string or character": lambda text: source_code.c_parts(text)[0],
-        "inside a comment": lambda text: source_code.c_parts(text)[1],
+        "inside a string or character": lambda text: source_code.c_parts(text).string,
+        "inside a comment": lambda text: source_code.c_parts(text).comment,
         "inside an if condition": source_code.c_if_condition,
         "bracket depth": source_code.c_bracket_depth,
         "block depth": source_code.c_block_depth,
@@ -105,8 +108,8 @@ LANGUAGES: dict[str, dict[str, Callable]] = {
         **EVERYWHERE,
     },
     "python": {
-        "inside a string": lambda text: source_code.python_parts(text)[0],
-        "inside a comment": lambda text: source_code.python_parts(text)[1],
+        "inside a string": lambda text: source_code.python_parts(text).string,
+        "inside a comment": lambda text: source_code.python_parts(text).comment,
         "inside an if condition": source_code.python_if_condition,
         "bracket depth": source_code.python_bracket_depth,
         "block depth": source_code.python_block_depth,
@@ -193,10 +196,16 @@ def load_features(path: str) -> dict[str, Callable]:
 
 
 def characters_of_bytes(text: bytes) -> str:
-    """One character for each byte: that which the byte is part of, so "é" is two and a curly quote three.
+    """One character for each byte: the last byte of a character is that character, so that it counts from the byte at
+    which a reader knows it, and positions in the text and among the bytes agree.
 
-    Positions in the text and among the bytes agree so, and letters and quotation marks are known for what they are. A
-    byte that is no UTF-8, or whose character was cut, is a lone surrogate, which no feature takes for anything.
+    The bytes before the last, and bytes that are no UTF-8 or whose character was cut, are lone surrogates (0xdc00 more
+    than the byte), which are neither letters nor marks: `a “é”` is a, a blank, two of them, “, one, é, two, ”.
     """
     characters = text.decode("utf-8", "surrogateescape")
-    return "".join(symbol * len(symbol.encode("utf-8", "surrogateescape")) for symbol in characters)
+    return re.sub(r"[^\x00-\x7f]", _with_earlier_bytes, characters)
+
+
+def _with_earlier_bytes(character: re.Match) -> str:
+    earlier = character[0].encode("utf-8", "surrogateescape")[:-1]
+    return earlier.decode("ascii", "surrogateescape") + character[0]

@@ -1,16 +1,18 @@
 """Kinds of symbols and places of a text, and the mean loss over each.
 
 A text is a `str` with one character for each symbol; `text_of` makes it from symbol numbers. Everything here is a
-function of the text alone, or of numbers per symbol and labels per symbol; nothing knows of networks.
+function of the text and its language, one of `features.LANGUAGES`, or of numbers per symbol and labels per symbol;
+nothing knows of networks.
 """
 
 import dataclasses
-import re
 import string
 import unicodedata
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
+
+from seqjax.interpret import features, source_code
 
 CLASSES = (
     "lower-case letter",
@@ -28,7 +30,6 @@ QUOTES = "\"'`“”‘’«»"  # noqa: RUF001
 LONGEST_LINE, LONGEST_WORD, LONGEST_INSIDE = 80, 16, 48  # the last places that are told apart
 DOUBLINGS = 11  # distances up to 2,047 are told apart
 DOUBLING_NAMES = ("1", *(f"{2**n}-{2 ** (n + 1) - 1}" for n in range(1, DOUBLINGS)), f"{2**DOUBLINGS} or more")
-MARKS = re.compile(r"\\.|\"\"\"|'''|[\"'“”]|\n[ \t\r]*\n|\n", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,24 +60,23 @@ def means(nats: Float[np.ndarray, "models time"], labels: Int[np.ndarray, "time"
 
 
 def text_of(vocabulary, symbols: Integer[np.ndarray, "time"]) -> str:
-    """One character for each symbol. A byte is the character of that number (Latin-1)."""
-    return "".join(map(chr, np.asarray(vocabulary.symbols)[symbols].tolist()))
+    """One character for each symbol; of bytes those of `features.characters_of_bytes`."""
+    points = np.asarray(vocabulary.symbols)[symbols].tolist()
+    return features.characters_of_bytes(bytes(points)) if vocabulary.kind == "bytes" else "".join(map(chr, points))
 
 
-def classes(text: str, bytes_: bool = False) -> Int[np.ndarray, "time"]:
+def classes(text: str) -> Int[np.ndarray, "time"]:
     """The class of each symbol, its place in `CLASSES`.
 
     Letters and digits are Unicode's; a blank is white space that ends no line; brackets are round, square and curly;
-    the apostrophe is a quote; punctuation is what is left of ASCII's and Unicode's, operators among it. With `bytes_`,
-    a byte over 127 is part of a longer character, and "other".
+    the apostrophe is a quote; punctuation is what is left of ASCII's and Unicode's, operators among it. Of a character
+    of several bytes only the last byte has its class, those before it are "other".
     """
-    known = {character: CLASSES.index(_class(character, bytes_)) for character in set(text)}
+    known = {character: CLASSES.index(_class(character)) for character in set(text)}
     return np.array([known[character] for character in text], int)
 
 
-def _class(character: str, bytes_: bool) -> str:
-    if bytes_ and ord(character) > 127:
-        return "other"
+def _class(character: str) -> str:
     if character in "\n\r":
         return "line break"
     if character.isspace():
@@ -93,36 +93,29 @@ def _class(character: str, bytes_: bool) -> str:
     return "punctuation" if is_punctuation else "other"
 
 
-def in_word(text: str, bytes_: bool = False) -> Bool[np.ndarray, "time"]:
-    """Which symbols are parts of words: letters, digits, underscores, and whatever is "other"."""
-    of = classes(text, bytes_)
-    parts = [CLASSES.index(name) for name in ("lower-case letter", "capital letter", "digit", "other")]
-    return np.isin(of, parts) | np.array([character == "_" for character in text], bool)
+def in_word(text: str) -> Bool[np.ndarray, "time"]:
+    """As `features.in_word`, but knowing the whole text: the first bytes of a letter are of the word as its last is."""
+    return features.in_word(text[::-1])[::-1]
 
 
-def since(marks: Bool[np.ndarray, "time"]) -> Int[np.ndarray, "time"]:
+def after(marks: Bool[np.ndarray, "time"]) -> Int[np.ndarray, "time"]:
     """How many symbols lie between each symbol and the last mark before it: 0 right after one, -1 before the first."""
-    places = np.arange(len(marks))
-    last = np.maximum.accumulate(np.where(marks, places, -1))
-    last = np.concatenate([[-1], last[:-1]])
-    return np.where(last < 0, -1, places - last - 1)
+    return np.append(-1, features.since(marks))[:-1]
 
 
-def places(text: str, bytes_: bool = False) -> dict[str, tuple[int, Int[np.ndarray, "time"]]]:
+def places(text: str, language: str) -> dict[str, tuple[int, Int[np.ndarray, "time"]]]:
     """Of each structural character, how many places after it are told apart, and each symbol's place, or -1.
 
     A place is counted in symbols, 0 for the one right after. In a line: after the line break. In a word: from its first
     symbol. After an opening bracket or quotation mark: as far as `LONGEST_INSIDE`, or the next one that opens.
     """
-    inside = in_word(text, bytes_)
-    opens = np.zeros(len(text), bool)
-    for _, end, _, kind in _quotations(text):
-        opens[end - 1] |= kind == "opens"
+    inside = in_word(text)
+    opens = np.isin(np.arange(len(text)), source_code.quotations(text, language)[:, 0])
     found = {
-        "line break": (LONGEST_LINE, since(np.array([character == "\n" for character in text], bool))),
-        "word start": (LONGEST_WORD, np.where(inside, since(~inside), -1)),
-        "opening bracket": (LONGEST_INSIDE, since(np.array([character in BRACKETS for character in text], bool))),
-        "opening quote": (LONGEST_INSIDE, since(opens)),
+        "line break": (LONGEST_LINE, after(np.array([character == "\n" for character in text], bool))),
+        "word start": (LONGEST_WORD, np.where(inside, after(~inside), -1)),
+        "opening bracket": (LONGEST_INSIDE, after(np.array([character in BRACKETS for character in text], bool))),
+        "opening quote": (LONGEST_INSIDE, after(opens)),
     }
     return {name: (longest, np.where(place < longest, place, -1)) for name, (longest, place) in found.items()}
 
@@ -135,14 +128,12 @@ class Closings:
     quotes: tuple[Int[np.ndarray, "quotations"], Int[np.ndarray, "quotations"]]
 
 
-def closings(text: str) -> Closings:
+def closings(text: str, language: str) -> Closings:
     """Every bracket and quotation mark that closes one.
 
     Brackets are matched kind by kind, wherever they stand; a closing one without an opening one is left out. Quotation
-    marks are `"`, `'`, `“ ”`, and the triple marks of Python, of which the first symbol counts; a mark inside
-    another's quotation or after a backslash is none. `'` opens only where no letter, digit or closing bracket stands
-    before it, and a quotation ends without a mark at the end of the line for `'`, at an empty line for the other
-    single ones.
+    marks are those of `source_code.quotations`: of a program, those of its strings. Where a mark has three symbols, the
+    distance is from the last of the opening one to the first of the closing one.
     """
     stacks, brackets = {close: [] for close in BRACKETS.values()}, []
     for place, character in enumerate(text):
@@ -150,35 +141,14 @@ def closings(text: str) -> Closings:
             stacks[BRACKETS[character]].append(place)
         elif stacks.get(character):
             brackets.append((place, place - stacks[character].pop()))
-    quotes = [(start, start - opened + 1) for start, _, opened, kind in _quotations(text) if kind == "closes"]
-    return Closings(_columns(brackets), _columns(quotes))
+    quotes = source_code.quotations(text, language)
+    opened, closed = quotes[(quotes >= 0).all(1)].T
+    return Closings(_columns(brackets), (closed, closed - opened))
 
 
 def _columns(pairs: list[tuple[int, int]]):
     array = np.array(pairs, int).reshape(-1, 2)
     return array[:, 0], array[:, 1]
-
-
-def _quotations(text: str):
-    """`(start, end, end of what opened it, "opens" or "closes")` of every quotation mark."""
-    wanted, opened = None, 0
-    for found in MARKS.finditer(text):
-        mark, start, end = found.group(), *found.span()
-        if mark[0] == "\\":
-            continue
-        if mark[0] == "\n":
-            if wanted == "'" or (wanted in ('"', "”") and len(mark) > 1):
-                wanted = None
-        elif mark == wanted:
-            yield start, end, opened, "closes"
-            wanted = None
-        elif wanted is None and mark != "”" and not (mark == "'" and start and _ends_word(text[start - 1])):
-            yield start, end, end, "opens"
-            wanted, opened = {"“": "”"}.get(mark, mark), end
-
-
-def _ends_word(character: str) -> bool:
-    return character.isalnum() or character in ")]}_"
 
 
 def doublings(distances: Int[np.ndarray, "things"]) -> Int[np.ndarray, "things"]:

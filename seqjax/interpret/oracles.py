@@ -8,8 +8,8 @@ another order the shares would be others. The oracles, with our choices where th
 - "n-gram": an n-gram model, of any order up to 9, gives the symbol more than 1/2.
 - "memory 100", "500", "1000", "5000": the symbol is in a word, not its first symbol, and the whole word occurs, alone
   or inside a longer one, within so many symbols before the word's beginning. A word is a run of letters, digits,
-  underscores and symbols outside ASCII that are no punctuation; it must match in case. Only the measured text is
-  looked at, so words at its very beginning have less to be found in.
+  underscores and combining marks; it must match in case. Only the measured text is looked at, so words at its very
+  beginning have less to be found in.
 - "rare word 0" to "rare word 5": the symbol, the first one too, is in a word that stands at most so often, as a whole
   word, in the training text.
 - "after blank or quote", "after line break": the symbol follows one; the network had to choose the next word. The
@@ -26,7 +26,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from seqjax.interpret.kinds import CLASSES, classes, in_word, since
+from seqjax.interpret.kinds import CLASSES, classes, in_word
 
 LONGEST_ORDER = 9
 MEMORIES = (100, 500, 1000, 5000)
@@ -45,21 +45,19 @@ CATEGORIES = (
 BLOCK, RESAMPLES = 500, 2000
 
 
-def explanations(
-    text: str, training: str, ngrams: Float[np.ndarray, "orders time"], bytes_: bool = False
-) -> list[Bool[np.ndarray, "time"]]:
+def explanations(text: str, training: str, ngrams: Float[np.ndarray, "orders time"]) -> list[Bool[np.ndarray, "time"]]:
     """For each category but those of what was given, which symbols it could explain, errors or not.
 
     `ngrams` are the probabilities of n-gram models of orders up to `LONGEST_ORDER`.
     """
-    spans = word_spans(text, bytes_)
-    distances, counts = _last_seen(text, spans), _in_training(text, training, spans, bytes_)
-    inside, place = in_word(text, bytes_), since(~in_word(text, bytes_))
-    first = (place == 0) | (np.arange(len(text)) == 0)
+    spans = word_spans(text)
+    distances, counts = _last_seen(text, spans), _in_training(text, training, spans)
+    inside = in_word(text)
+    first = ~np.append(False, inside[:-1])
     distance, count = np.full(len(text), np.inf), np.full(len(text), np.inf)
     for (start, end), seen, times in zip(spans, distances, counts, strict=True):
         distance[start:end], count[start:end] = seen, times
-    before = np.concatenate([[-1], classes(text, bytes_)[:-1]])
+    before = np.concatenate([[-1], classes(text)[:-1]])
     blank, quote, line, *marks = map(CLASSES.index, ("blank", "quote", "line break", "bracket", "quote", "punctuation"))
     return [
         (ngrams > 0.5).any(0),
@@ -67,7 +65,7 @@ def explanations(
         *(count <= times for times in RARITIES),
         np.isin(before, (blank, quote)),
         before == line,
-        np.isin(classes(text, bytes_), marks),
+        np.isin(classes(text), marks),
     ]
 
 
@@ -82,9 +80,9 @@ def categories(probability: Float[np.ndarray, "time"], explained: Iterable[Bool[
     return np.where(probability < 0.5, oracles.argmax(0), -1)
 
 
-def word_spans(text: str, bytes_: bool = False) -> list[tuple[int, int]]:
+def word_spans(text: str) -> list[tuple[int, int]]:
     """The start and the end of every word."""
-    edges = np.diff(in_word(text, bytes_).astype(int), prepend=0, append=0)
+    edges = np.diff(in_word(text).astype(int), prepend=0, append=0)
     return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
 
 
@@ -97,8 +95,8 @@ def _last_seen(text: str, spans) -> list[int | float]:
     return distances
 
 
-def _in_training(text: str, training: str, spans, bytes_: bool) -> list[int]:
-    counts = collections.Counter(training[start:end] for start, end in word_spans(training, bytes_))
+def _in_training(text: str, training: str, spans) -> list[int]:
+    counts = collections.Counter(training[start:end] for start, end in word_spans(training))
     return [counts[text[start:end]] for start, end in spans]
 
 
