@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 LEVELS = (255, 127, 63, 31, 23, 15, 11, 7)
 GUESSES = 5
 PER = 1000  # probabilities are whole thousandths
-NAMES = {"\n": "newline", "\t": "tab", " ": "blank"}
-GLYPHS = {"\n": "⏎", "\t": "→"}
+NAMES = {"\n": "newline", "\r": "carriage return", "\t": "tab", " ": "blank"}
+GLYPHS = {"\n": "⏎", "\r": "←", "\t": "→"}
 INVISIBLE = ("Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 

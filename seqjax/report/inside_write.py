@@ -105,8 +105,8 @@ def _write_pictures(folder: pathlib.Path, found, features, activity, shown) -> N
         values = values_of(activity, (one.layer, one.part, one.unit))[part]
         placed = positions(values, scale(activity.layers[one.layer][one.part]))
         measure = "AUC" if one.kind == "binary" else "correlation"
-        caption = f"layer {one.layer + 1}, {one.part}, unit {one.unit}: held-out {measure} {one.score:.2f}"
-        caption += f" (chance {one.chance:.2f}), {'red' if one.sign > 0 else 'blue'} where it holds or is large"
+        caption = f"layer {one.layer + 1}, {one.part}, unit {one.unit}: held-out {measure} {one.score:.3f}"
+        caption += f" (chance {one.chance:.3f}), {'red' if one.sign > 0 else 'blue'} where it holds or is large"
         name = re.sub(r"\W+", "_", one.feature).strip("_")[:LONGEST_NAME] or "feature"
         while name in written:
             name += "_"
