@@ -286,7 +286,8 @@ def find_runs(paths) -> list[RunDirectory]:
         if not path.is_dir():
             raise UserError(f"there is no runs directory {str(path)!r}")
         inside = [path] if (path / "config.json").exists() else sorted(p.parent for p in path.glob("[!.]*/config.json"))
-        if not inside and not (path / "report.html").exists():  # `runs/*` names the report too
+        reports = any((path / name).exists() for name in ("report.html", "search.html"))
+        if not inside and not reports:  # `runs/*` names the reports too
             raise UserError(f"{str(path)!r} holds no runs")
         found += [RunDirectory(p) for p in inside]
     if not found:

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "seqjax"
 STAGES = [
-    ["errors", "allocation", "spectra"],
+    ["errors", "allocation", "spectra", "statistics"],
     ["initialisers", "config", "products"],
     ["cells", "datasets", "deferral"],
     ["linear_recurrence"],

@@ -1,0 +1,61 @@
+"""Numbers from the literature, to stand beside those of a search. In the measures of our tasks: less is better."""
+
+import dataclasses
+
+from seqjax.report.runs import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A score as our task measures it, and where it was printed."""
+
+    score: float
+    source: str
+
+
+CELLS = (
+    "rnn",
+    "lstm_j",
+    "lstm_j_no_forget",
+    "lstm_j_no_input",
+    "lstm_j_no_output",
+    "lstm_j_bias",
+    "gru",
+    "mut1",
+    "mut2",
+    "mut3",
+)
+JOZEFOWICZ = "Jozefowicz et al. (2015)"
+
+# Jozefowicz, Zaremba & Sutskever (2015), best of some 220 settings a cell, in the order of CELLS. Table 1 prints
+# accuracies of the next symbol, Table 2 negative log-likelihoods in nats a step, Table 3 nats a word of the test data,
+# here those of networks with 5M parameters, without dropout.
+TABLE_1 = {
+    ("arithmetic", ""): (0.29493, 0.89228, 0.29292, 0.75109, 0.86747, 0.90163, 0.89565, 0.92135, 0.89735, 0.90728),
+    ("xml", ""): (0.32050, 0.42470, 0.23356, 0.41371, 0.42117, 0.44434, 0.45963, 0.47483, 0.47324, 0.46478),
+}
+TABLE_2 = {
+    ("music", "nottingham"): (3.612, 3.492, 3.732, 3.426, 3.406, 3.419, 3.410, 3.254, 3.372, 3.337),
+    ("music", "piano_midi"): (6.809, 6.866, 6.813, 6.856, 6.870, 6.820, 6.876, 6.792, 6.852, 6.840),
+}
+TABLE_3 = {("char_lm", "ptb"): (4.811, 4.699, 4.785, 4.755, 4.708, 4.698, 4.684, 4.699, 4.707, 4.692)}
+
+# By task, source of its data and cell.
+PUBLISHED = {
+    (*task, cell): Published(round(of(value), 5), source)
+    for table, of, source in (
+        (TABLE_1, lambda accuracy: 1 - accuracy, f"{JOZEFOWICZ}, Table 1: 1 - accuracy"),
+        (TABLE_2, lambda nats: nats, f"{JOZEFOWICZ}, Table 2: nats a step"),
+        (TABLE_3, lambda nats: nats, f"{JOZEFOWICZ}, Table 3: nats a word of the test data, 5M parameters"),
+    )
+    for task, values in table.items()
+    for cell, value in zip(CELLS, values, strict=True)
+}
+
+
+def published(run: Run) -> Published | None:
+    """What was printed for this run's task, data and cell; None where nothing is known here."""
+    data = run.config.get("data", {})
+    if data.get("source") == "ptb" and data.get("symbols") != "words":
+        return None
+    return PUBLISHED.get((run.config["task"]["name"], data.get("source", ""), run.cell))
