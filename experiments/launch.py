@@ -19,12 +19,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="may be given several times")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where run directories go (default: runs)")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time in a sweep (default: all cores)")
+    parser.add_argument(
+        "--stack", type=int, metavar="N", help="at most so many trials in one program (default: 64; 1: each by itself)"
+    )
     parser.add_argument("--rerun", action="store_true", help="train stale trials again")
     parser.epilog = "--config.KEY=VALUE sets a value of the config, for example --config.cell.name=gru"
     overrides, rest = _overrides(arguments)
     options = parser.parse_args(rest)
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}; it should be at least 1")
+    if options.stack is not None and options.stack < 1:
+        raise UserError(f"--stack is {options.stack}; it should be at least 1")
 
     # Imported here so that a wrong command line is answered at once.
     from seqjax import allocation
@@ -35,6 +40,7 @@ def main(arguments: list[str]) -> int:
     from seqjax.sweeps.launch import hold, plan
     from seqjax.sweeps.local import run_all
     from seqjax.sweeps.progress import Progress
+    from seqjax.sweeps.stacks import LARGEST, stacked
 
     _plan_on_cpu()
     config, sweeps = load_config(options.config)
@@ -50,11 +56,13 @@ def main(arguments: list[str]) -> int:
             console.print(f"run directory: {planned.runs[0].path}", highlight=False, markup=False, soft_wrap=True)
         if options.sweep:
             workers = options.workers or len(allocation.available_gpus() or allocation.available_cores())
-            slots = allocation.divide(min(workers, max(1, len(planned.todo))))
+            stacks = stacked(planned.todo, workers, options.stack or LARGEST)
+            slots = allocation.divide(min(workers, max(1, len(stacks))))
         else:
+            stacks = [[run] for run in planned.todo]
             slots = [allocation.everything(config.task.batch)]
         with Progress(console, len(planned.todo)) as progress:
-            run_all(planned.todo, slots, progress.watch)
+            run_all(stacks, slots, progress.watch)
         unfinished = [run for run in planned.todo if run.status()["state"] not in FINISHED]
         for run in unfinished:
             status = run.status()

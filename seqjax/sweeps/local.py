@@ -1,4 +1,4 @@
-"""Trials as processes of this machine, so many at a time, each on cores (or a GPU) of its own."""
+"""Trials, alone or stacked, as processes of this machine, so many at a time, each on cores (or a GPU) of its own."""
 
 import dataclasses
 import logging
@@ -20,26 +20,26 @@ GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatc
 
 @dataclasses.dataclass
 class Worker:
-    """A running trial."""
+    """A running process: a trial, or a stack of trials."""
 
-    run: RunDirectory
+    runs: list[RunDirectory]
     process: subprocess.Popen
     slot: int
     started: float
 
 
 def run_all(
-    runs: list[RunDirectory],
+    stacks: list[list[RunDirectory]],
     slots: list[Allocation],
     watch: Callable[[list[Worker], list[RunDirectory]], None],
     every: float = 0.5,
 ) -> None:
-    """Train all `runs`, at most one in each slot at a time. `watch` is told of the running and the ended ones.
+    """Train all `stacks`, at most one in each slot at a time. `watch` is told of the running and the ended runs.
 
     A trial that fails leaves its reason in its status file and the others go on. On KeyboardInterrupt every trial is
     asked to save itself and is waited for, and the interrupt goes on to the caller.
     """
-    waiting, ended = list(runs), []
+    waiting, ended = list(stacks), []
     running: list[Worker] = []
     try:
         while waiting or running:
@@ -50,21 +50,25 @@ def run_all(
             for worker in [w for w in running if w.process.poll() is not None]:
                 running.remove(worker)
                 _settle(worker)
-                ended.append(worker.run)
+                ended += worker.runs
             watch(running, ended)
     except BaseException:
         _stop(running)
         raise
 
 
-def _start(run: RunDirectory, slot: int, share: Allocation) -> Worker:
-    share = _as_before(run, share)
+def _start(runs: list[RunDirectory], slot: int, share: Allocation) -> Worker:
+    share = _as_before(runs[0], share)
     cache = cache_directory() / "compiled"
     environment = {**os.environ, **share.environment(), "JAX_COMPILATION_CACHE_DIR": str(cache)}
     cores = ",".join(map(str, share.cores))
-    command = [sys.executable, "-m", "seqjax.training", str(run.path), f"--cores={cores}", f"--parent={os.getpid()}"]
+    command = [sys.executable, "-m", "seqjax.training", *[str(run.path) for run in runs]]
+    command += [f"--cores={cores}", f"--parent={os.getpid()}"]
     try:
-        with open(run.log, "ab") as log:
+        for run in runs[1:]:
+            with open(run.log, "a", encoding="utf-8") as log:
+                log.write(f"trained in a stack with {runs[0].name}: {runs[0].log} tells of all\n")
+        with open(runs[0].log, "ab") as log:
             process = subprocess.Popen(
                 command,
                 env=environment,
@@ -75,7 +79,7 @@ def _start(run: RunDirectory, slot: int, share: Allocation) -> Worker:
             )
     except OSError as error:
         raise UserError(f"a training process cannot be started: {error}") from error
-    return Worker(run, process, slot, time.monotonic())
+    return Worker(runs, process, slot, time.monotonic())
 
 
 def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
@@ -98,20 +102,22 @@ def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
 
 
 def _settle(worker: Worker) -> None:
-    """A process that ended without a word gets one in its status file."""
-    code, state = worker.process.returncode, worker.run.status()["state"]
-    if state in FINISHED or state == {2: "failed", 3: "interrupted"}.get(code):
-        return
-    if code < 0:
-        why = f"the process was ended by {signal.Signals(-code).name}"
-        if code == -signal.SIGKILL:
-            why += " (out of memory?)"
-    else:
-        why = f"the process ended with code {code}; {worker.run.log} tells more"
-    try:
-        worker.run.set_status("failed", why)
-    except UserError as error:  # a full disk, say: the other trials go on
-        logging.warning("%s failed: %s, and %s", worker.run.name, why, error)
+    """What a process that ended without a word leaves unsaid is written to the status of its runs."""
+    code = worker.process.returncode
+    for run in worker.runs:
+        state = run.status()["state"]
+        if state in FINISHED or (code in (2, 3) and state in ("failed", "interrupted")):
+            continue
+        if code < 0:
+            why = f"the process was ended by {signal.Signals(-code).name}"
+            if code == -signal.SIGKILL:
+                why += " (out of memory?)"
+        else:
+            why = f"the process ended with code {code}; {worker.runs[0].log} tells more"
+        try:
+            run.set_status("failed", why)
+        except UserError as error:  # a full disk, say: the other trials go on
+            logging.warning("%s failed: %s, and %s", run.name, why, error)
 
 
 def _stop(running: list[Worker]) -> None:

@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 
 from seqjax.errors import UserError
-from seqjax.results import RunDirectory
+from seqjax.results import FINISHED, RunDirectory
 from seqjax.sweeps.local import Worker
 
 LINE_SECONDS = 10.0
@@ -24,6 +24,7 @@ class Progress:
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._trials: dict[str, tuple[int, str]] = {}
         self._scores: dict[str, str] = {}
+        self._ended_in: dict[str, set[str]] = {}
         self._first_seen: dict[str, tuple[int, float]] = {}
 
     def __enter__(self):
@@ -78,7 +79,18 @@ class Progress:
         return table
 
     def _row(self, worker: Worker) -> tuple[str, ...]:
-        run = worker.run
+        """The first trial of the process that is still running stands for its stack."""
+        going = [run for run in worker.runs if run.name not in self._over(worker)]
+        run = (going or worker.runs)[0]
+        name, *rest = self._row_of(run)
+        return f"{name} and {len(going) - 1} more" if len(going) > 1 else name, *rest
+
+    def _over(self, worker: Worker) -> set[str]:
+        over = self._ended_in.setdefault(worker.runs[0].name, set())
+        over |= {run.name for run in worker.runs if run.name not in over and run.status()["state"] in FINISHED}
+        return over
+
+    def _row_of(self, run: RunDirectory) -> tuple[str, ...]:
         if run.name not in self._trials:
             self._trials[run.name] = run.trial()["config"]["train"]["steps"], measure_of(run)
         steps, measure = self._trials[run.name]

@@ -1,6 +1,10 @@
-"""One trial in a process of its own: `python -m seqjax.training RUN --cores=0,1`. The launcher starts it."""
+"""One trial, or a stack of trials, in a process of its own: `python -m seqjax.training RUN... --cores=0,1`.
+
+The launcher starts it.
+"""
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -8,15 +12,13 @@ import sys
 
 from seqjax.allocation import Allocation
 from seqjax.errors import UserError
-from seqjax.results import RunDirectory
-
-EXIT = {"done": 0, "diverged": 0, "interrupted": 3}
+from seqjax.results import FINISHED, RunDirectory
 
 
 def main(arguments=None) -> int:
-    """Train the run; returns 0 when it is finished, 2 when it failed, 3 when it was stopped and can go on."""
-    parser = argparse.ArgumentParser(description="Train the trial of one run directory, or go on with it.")
-    parser.add_argument("run")
+    """Train; returns 0 when all runs are finished, 2 when one failed, 3 when they were stopped and can go on."""
+    parser = argparse.ArgumentParser(description="Train the trial of a run directory, or go on with it.")
+    parser.add_argument("runs", nargs="+", help="several are one program; finished ones keep their slots")
     parser.add_argument("--cores", required=True, help="the cores to stay on, with commas between")
     parser.add_argument("--parent", type=int, help="the process without which this one stops (default: its parent)")
     options = parser.parse_args(arguments)
@@ -28,31 +30,57 @@ def main(arguments=None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *received: stop.append(received))
     parent = options.parent or os.getppid()
-    run = RunDirectory(options.run)
+    runs = [RunDirectory(path) for path in options.runs]
+    slots = [k for k, run in enumerate(runs) if len(runs) == 1 or run.status()["state"] not in FINISHED]
+    if not slots:
+        return 0
     try:
-        with run.lock(wait_seconds=60.0):  # a process that lost its launcher is saving itself, perhaps
+        with contextlib.ExitStack() as held:
+            for slot in slots:  # a process that lost its launcher is saving itself, perhaps
+                held.enter_context(runs[slot].lock(wait_seconds=60.0))
             try:
-                return EXIT[_train(run, lambda: bool(stop) or os.getppid() != parent)]
+                outcomes = _train(runs, slots, lambda: bool(stop) or os.getppid() != parent)
+                return 2 if "failed" in outcomes else 3 if "interrupted" in outcomes else 0
             except UserError as error:
                 logging.error("%s", error)
-                run.set_status("failed", str(error))
-            except Exception as error:  # the sweep goes on without this trial, and its log tells where it broke
-                logging.exception("the trial failed")
-                run.set_status("failed", f"{type(error).__name__}: {error}".splitlines()[0])
-    except UserError as error:  # the directory is taken, or not even its status can be written
+                why = str(error)
+            except Exception as error:  # the sweep goes on without these trials, and their log tells where they broke
+                logging.exception("training failed")
+                why = f"{type(error).__name__}: {error}".splitlines()[0]
+            for slot in slots:
+                if runs[slot].status()["state"] not in (*FINISHED, "failed"):
+                    runs[slot].set_status("failed", why)
+    except UserError as error:  # a directory is taken, or not even its status can be written
         print(f"error: {error}", file=sys.stderr)
     return 2
 
 
-def _train(run: RunDirectory, stop_requested) -> str:
-    from seqjax.training.loop import Loop
+def _train(runs: list[RunDirectory], slots: list[int], stop_requested) -> list[str]:
+    import jax
+
+    from seqjax.config import completed
+    from seqjax.training.loop import Loop, train
+    from seqjax.training.stack import Stack
+    from seqjax.training.step import Trainer
     from seqjax.training.trial import describe_environment, open_task, starting_weights
 
-    trial = run.trial()
-    config, task = open_task(trial)
-    _note_environment(run, describe_environment())
-    network_weights = starting_weights(config, trial)
-    return Loop(run, task, config, network_weights).train(stop_requested)
+    trials = [runs[slot].trial() for slot in slots]
+    task = open_task(trials[0])[1]
+    environment = describe_environment()
+    if len(runs) > 1:
+        environment["allocation"]["stack"] = [run.name for run in runs]
+    loops: list[Loop] = []
+    for slot, trial in zip(slots, trials, strict=True):
+        config = completed(trial["config"])
+        _note_environment(runs[slot], environment)
+        if loops:
+            trainer = loops[0].trainer.twin(config)
+        else:
+            trainer = Trainer(task, config, jax.devices() if len(runs) == 1 else jax.devices()[:1])
+        loops.append(Loop(runs[slot], task, config, starting_weights(config, trial), trainer))
+    if len(runs) == 1:
+        return train(loops, loops[0].trainer, stop_requested)
+    return train(loops, Stack([loop.trainer for loop in loops], slots, len(runs)), stop_requested)
 
 
 def _note_environment(run: RunDirectory, now: dict) -> None:
@@ -62,7 +90,7 @@ def _note_environment(run: RunDirectory, now: dict) -> None:
         run.write_environment(now)
     for name in ("python", "packages", "allocation"):
         if before is not None and before[name] != now[name]:
-            logging.warning("this run began with %s %s and goes on with %s", name, before[name], now[name])
+            logging.warning("%s began with %s %s and goes on with %s", run.name, name, before[name], now[name])
 
 
 if __name__ == "__main__":

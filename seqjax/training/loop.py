@@ -4,6 +4,7 @@ Everything that decides what happens next is in the checkpoint, so a run that is
 writes the metrics it would have written.
 """
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -20,6 +21,7 @@ from seqjax.models.parameters import flatten
 from seqjax.results import RunDirectory
 from seqjax.training import checkpoints, regulariser
 from seqjax.training.optimisers import check as check_optimiser
+from seqjax.training.stack import Stack
 from seqjax.training.step import CAUSES, Trainer, TrainState
 
 SMOOTHING = 0.999  # of the training loss, per step: min-char-rnn's
@@ -71,12 +73,15 @@ class Record:
 
 
 class Loop:
-    """Trains one run to its end, or until asked to stop."""
+    """One run: what is measured, judged, written and saved while it is trained."""
 
-    def __init__(self, run: RunDirectory, task, config: ConfigDict, start: dict | None = None):
+    def __init__(
+        self, run: RunDirectory, task, config: ConfigDict, start: dict | None = None, trainer: Trainer | None = None
+    ):
         self.run, self.task, self.config = run, task, config
-        self.trainer = Trainer(task, config)
+        self.trainer = trainer or Trainer(task, config)
         self.measure = task.measure
+        self.outcome = ""  # the run's state once it has ended here
         self.record = Record(smoothed=self.measure.baseline)
         self.snapshots_due = checkpoints.snapshot_steps(config)
         self.state = self._restored() or self._fresh(start)
@@ -131,32 +136,83 @@ class Loop:
 
     def train(self, stop_requested: Callable[[], bool] = lambda: False) -> str:
         """Train until the end; returns the run's new state. The reason, where there is one, is in its status file."""
+        return train([self], self.trainer, stop_requested)[0]
+
+    def begin(self, files: contextlib.ExitStack) -> None:
+        """Open the journals; what is over already is measured and ended."""
         if int(self.state.diverged):  # stopped between the checkpoint and the status that tell of it
-            return self._end("diverged", self._why_diverged())
+            self._end("diverged", self._why_diverged())
+            return
         self.run.set_status("running")
-        if not self._over():
-            began = time.perf_counter()
-            self.trainer.compile(self.state)
-            logging.info("the training step compiled in %.1f s", time.perf_counter() - began)
-        with self.run.metrics.appending() as self.metrics, self.run.timing.appending() as self.timing:
-            self._saved_at = time.monotonic()
-            if not self.record.metrics_lines:
-                self._probe(0)
-                self._snapshot(0)
-            while not self._over():
-                if stop_requested():
-                    self._save()
-                    return self._end("interrupted", f"stopped at step {int(self.state.step)}; it can go on from there")
-                self._dispatch()
-                if int(self.state.diverged):
-                    return self._diverged()
-                self._snapshot(int(self.state.step))
-                if time.monotonic() - self._saved_at > self.config.train.checkpoint_seconds:
-                    self._save()
+        self.metrics = files.enter_context(self.run.metrics.appending())
+        self.timing = files.enter_context(self.run.timing.appending())
+        self._saved_at = time.monotonic()
+        if not self.record.metrics_lines:
+            self._probe(0)
+            self._snapshot(0)
+        if self._over():
+            self._finish()
+
+    @property
+    def stop(self) -> int:
+        """The step up to which the next dispatch goes.
+
+        It is the next multiple of the dispatch's size, also where the run once ended between two: evaluations are due
+        at multiples.
+        """
+        size, step = self.config.train.steps_per_dispatch, int(self.state.step)
+        return step if self.outcome else min(self.config.train.steps, (step // size + 1) * size)
+
+    def interrupt(self) -> None:
+        """Save, to go on another time."""
+        self._save()
+        self._end("interrupted", f"stopped at step {int(self.state.step)}; it can go on from there")
+
+    def fail(self, why: str) -> None:
+        """Give up, and leave the reason where that can still be written."""
+        self.outcome = "failed"
+        with contextlib.suppress(UserError):
+            self._end("failed", why)
+
+    def take(self, before: int, measured: dict[str, np.ndarray], seconds: float) -> None:
+        """What follows a dispatch that began at step `before`: write, evaluate, judge, save, and end what is over."""
+        began = time.perf_counter()
+        step, diverged = int(self.state.step), int(self.state.diverged)
+        taken = step - before
+        measured = {name: np.asarray(values, np.float64)[:taken] for name, values in measured.items()}
+        self.record.seconds += seconds
+        if taken:
+            for score in measured[self.measure.name]:
+                self.record.smoothed = SMOOTHING * self.record.smoothed + (1 - SMOOTHING) * float(score)
+            means = {name: float(values.mean()) for name, values in measured.items()}
+            self._log({"kind": "train", "step": step, **means, f"smoothed_{self.measure.name}": self.record.smoothed})
+            if not diverged:
+                self._probe(step)
+        if not diverged and (step % self.config.train.eval_every == 0 or step == self.config.train.steps):
+            self._evaluate(step)
+        self.timing.add(
+            {
+                "step": step,
+                "seconds": round(self.record.seconds, 4),
+                "dispatch": round(seconds, 4),
+                "steps": taken,
+                "total": round(seconds + time.perf_counter() - began, 4),
+            }
+        )
+        if diverged:
+            self._diverged()
+            return
+        self._snapshot(step)
+        if self._over():
+            self._finish()
+        elif time.monotonic() - self._saved_at > self.config.train.checkpoint_seconds:
             self._save()
-            self._measure_best()
-            self.metrics.sync()
-        return self._end("done", self._why_done())
+
+    def _finish(self) -> None:
+        self._save()
+        self._measure_best()
+        self.metrics.sync()
+        self._end("done", self._why_done())
 
     def _why_done(self) -> str:
         solved, step = self.record.solved, int(self.state.step)
@@ -168,42 +224,10 @@ class Loop:
     def _over(self) -> bool:
         return self.record.finished or int(self.state.step) >= self.config.train.steps
 
-    def _end(self, state: str, why: str = "") -> str:
+    def _end(self, state: str, why: str = "") -> None:
+        self.outcome = state
         self.run.set_status(state, why)
-        logging.info("%s%s", state, f": {why}" if why else "")
-        return state
-
-    def _dispatch(self) -> None:
-        before, began = int(self.state.step), time.perf_counter()
-        # Up to the next multiple, also where the run once ended between two: evaluations are due at multiples.
-        size = self.config.train.steps_per_dispatch
-        stop = min(self.config.train.steps, (before // size + 1) * size)
-        self.state, measured = self.trainer.run(self.state, stop)
-        step = int(self.state.step)
-        taken = step - before
-        measured = {name: np.asarray(values, np.float64)[:taken] for name, values in measured.items()}
-        seconds = time.perf_counter() - began
-        self.record.seconds += seconds
-        if taken:
-            for score in measured[self.measure.name]:
-                self.record.smoothed = SMOOTHING * self.record.smoothed + (1 - SMOOTHING) * float(score)
-            means = {name: float(values.mean()) for name, values in measured.items()}
-            self._log({"kind": "train", "step": step, **means, f"smoothed_{self.measure.name}": self.record.smoothed})
-            if not int(self.state.diverged):
-                self._probe(step)
-        if not int(self.state.diverged) and (
-            step % self.config.train.eval_every == 0 or step == self.config.train.steps
-        ):
-            self._evaluate(step)
-        self.timing.add(
-            {
-                "step": step,
-                "seconds": round(self.record.seconds, 4),
-                "dispatch": round(seconds, 4),
-                "steps": taken,
-                "total": round(time.perf_counter() - began, 4),
-            }
-        )
+        logging.info("%s %s%s", self.run.name, state, f": {why}" if why else "")
 
     def _probe(self, step: int) -> None:
         if self.config.probe.every and step % self.config.probe.every == 0:
@@ -259,10 +283,10 @@ class Loop:
         checkpoints.save(self.run.checkpoints, int(self.state.step), arrays, loop, checkpoints.KEPT)
         self._saved_at = time.monotonic()
 
-    def _diverged(self) -> str:
+    def _diverged(self) -> None:
         self._log({"kind": "diverged", "step": int(self.state.step) + 1, "cause": CAUSES[int(self.state.diverged)]})
         self._save()
-        return self._end("diverged", self._why_diverged())
+        self._end("diverged", self._why_diverged())
 
     def _why_diverged(self) -> str:
         cause = CAUSES[int(self.state.diverged)]
@@ -274,6 +298,54 @@ class Loop:
         for split in ("train", "validation", "test"):
             if scores := self.task.evaluate(network, split, self.trainer.mesh):
                 self.metrics.add({"kind": "final", "split": split, "step": self.record.best_step, **scores})
+
+
+def train(loops: list[Loop], trainer: Trainer | Stack, stop_requested: Callable[[], bool]) -> list[str]:
+    """Train runs side by side, each until its own end or until asked to stop; returns their new states.
+
+    `trainer` is that of a run alone, or the stack of several. A run that cannot be written ends as failed while the
+    others go on; one that is alone raises what it met.
+    """
+    with contextlib.ExitStack() as files:
+        for loop in loops:
+            with _alone_or_failing(loop, loops):
+                loop.begin(files)
+        if any(not loop.outcome for loop in loops):
+            began = time.perf_counter()
+            trainer.compile(*[loop.state for loop in loops])
+            logging.info("the training step compiled in %.1f s", time.perf_counter() - began)
+        while running := [loop for loop in loops if not loop.outcome]:
+            if not stop_requested():
+                _dispatch(loops, running, trainer)
+                continue
+            for loop in running:
+                with _alone_or_failing(loop, loops):
+                    loop.interrupt()
+    return [loop.outcome for loop in loops]
+
+
+def _dispatch(loops: list[Loop], running: list[Loop], trainer: Trainer | Stack) -> None:
+    before, began = [int(loop.state.step) for loop in loops], time.perf_counter()
+    results = trainer.advance([loop.state for loop in loops], [loop.stop for loop in loops])
+    results = [(state, jax.device_get(measured)) for state, measured in results]
+    seconds = (time.perf_counter() - began) / len(running)
+    for loop, step, (state, measured) in zip(loops, before, results, strict=True):
+        loop.state = state
+        if not loop.outcome:
+            with _alone_or_failing(loop, loops):
+                loop.take(step, measured, seconds)
+
+
+@contextlib.contextmanager
+def _alone_or_failing(loop: Loop, loops: list[Loop]):
+    """Of several runs, one that cannot go on is given up; a single one raises."""
+    try:
+        yield
+    except Exception as error:
+        if len(loops) == 1:
+            raise
+        logging.exception("%s failed", loop.run.name)
+        loop.fail(str(error).splitlines()[0] if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
 
 
 def start_from(weights: dict[str, np.ndarray], network) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """The training step: pure, data-parallel over the devices at hand, many steps in one dispatch."""
 
+import copy
 import dataclasses
 import functools
 
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 
 from seqjax.analysis import probes
 from seqjax.analysis.taps import network_slots, tapped
+from seqjax.errors import UserError
 from seqjax.models import parameters
 from seqjax.training.optimisers import make_optimiser, numbers, schedule, was_clipped
 from seqjax.training.regulariser import omega
@@ -50,12 +52,32 @@ class Trainer:
         while config.task.batch % len(devices):
             devices.pop()
         self.mesh = jax.sharding.Mesh(np.asarray(devices), ("lanes",))
-        self.template = jax.eval_shape(lambda: task.network(nnx.Rngs(0)))
-        self.numbers = {name: jnp.asarray(value) for name, value in numbers(config).items()}
-        self.dropout = jnp.asarray(config.model.dropout) if config.model.dropout else None
-        self.key = jax.random.key(config.seed)
+        self.template = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
         self.data = jax.device_put(task.data, NamedSharding(self.mesh, PartitionSpec()))
         self._schedule = schedule(config, task.steps_per_epoch)
+        self._set_numbers()
+
+    def _set_numbers(self):
+        self.numbers = {name: jnp.asarray(value) for name, value in numbers(self.config).items()}
+        self.dropout = jnp.asarray(self.config.model.dropout) if self.config.model.dropout else None
+        self.key = jax.random.key(self.config.seed)
+
+    def twin(self, config: ConfigDict) -> "Trainer":
+        """The trainer of a config that differs in numbers alone (`stack.NUMBERS`): data and compiled functions are
+        shared. Raises UserError where the networks are not of one kind.
+        """
+        other = copy.copy(self)
+        other.config = config
+        other._set_numbers()
+        other._probe = self._probe
+        if all(config[group] == self.config[group] for group in ("cell", "init")):
+            other._initialise = self._initialise
+            return other
+        other.__dict__.pop("_initialise", None)
+        other.template = jax.eval_shape(lambda: self.task.network_of(config, rngs=nnx.Rngs(0)))
+        if jax.tree.structure(other.template) != jax.tree.structure(self.template):
+            raise UserError("these trials cannot be stacked: an option of the cell changes its program; use --stack=1")
+        return other
 
     @property
     def shardings(self) -> TrainState:
@@ -82,27 +104,36 @@ class Trainer:
     def initialise(self, values: dict[str, Array] | None = None) -> TrainState:
         """The state before the first step, from the config's seed or with the given parameters."""
 
-        @jax.jit
+        if values is not None:
+            values = parameters.flatten(self.network(values))
+        return self.place(self._initialise(jax.random.fold_in(self.key, 0), values))
+
+    @functools.cached_property
+    def _initialise(self):
+        config, template = self.config, self.template
+
         def make(key, values):
             if values is None:
-                values = parameters.flatten(self.task.network(nnx.Rngs(key)))
-            network = self.network(values)
+                values = parameters.flatten(self.task.network_of(config, rngs=nnx.Rngs(key)))
+            network = parameters.unflatten(template, values)
             return TrainState(
                 parameters=values,
-                optimiser=make_optimiser(self.config, 1.0).init(values),
-                carry=self.task.initial_carry(network, self.config.task.batch),
+                optimiser=make_optimiser(config, 1.0).init(values),
+                carry=self.task.initial_carry(network, config.task.batch),
                 step=jnp.zeros((), jnp.int32),
                 plateau=jnp.ones(()),
                 diverged=jnp.zeros((), jnp.int32),
             )
 
-        if values is not None:
-            values = parameters.flatten(self.network(values))
-        return self.place(make(jax.random.fold_in(self.key, 0), values))
+        return jax.jit(make)
 
     def run(self, state: TrainState, stop: int) -> tuple[TrainState, dict[str, Array]]:
         """One dispatch; the state given is used up."""
         return self._run(*self._arguments(state, stop))
+
+    def advance(self, states, stops) -> list[tuple[TrainState, dict]]:
+        """`run` in the form of `Stack.advance`, for the one state there is."""
+        return [self.run(state, stop) for state, stop in zip(states, stops, strict=True)]
 
     def compile(self, state: TrainState) -> None:
         """Do the compiling of the first dispatch now, so that it is not counted as training."""
@@ -136,7 +167,7 @@ class Trainer:
     def _run(self):
         everywhere = PartitionSpec()
         sharded = jax.shard_map(
-            self._steps,
+            self.steps,
             mesh=self.mesh,
             in_specs=(self._specs(), *[everywhere] * 5),
             out_specs=(self._specs(), everywhere),
@@ -144,7 +175,9 @@ class Trainer:
         )
         return jax.jit(sharded, donate_argnums=0)
 
-    def _steps(self, state, data, numbers, dropout, key, stop):
+    def steps(self, state, data, numbers, dropout, key, stop):
+        """The steps of a dispatch on one device's lanes, inside `shard_map`."""
+
         def step(state, _):
             new, metrics = self._step(state, data, numbers, dropout, key)
             accept = (state.diverged == 0) & (new.diverged == 0) & (state.step < stop)

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -27,6 +28,7 @@ from seqjax.models import build, parameters
 from seqjax.results import RunDirectory
 from seqjax.tasks import find_task
 from seqjax.training import checkpoints, loop
+from seqjax.training.stack import program
 
 GROUPS_OF_TASK = ("task", "data", "sample")
 
@@ -90,6 +92,7 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
         "title": task.title,
         "measure": dataclasses.asdict(task.measure),
         "parameters": parameters.count(network),
+        "program": program(config, network, corpus and corpus.sha256),
         "code": fingerprint(config, type(task)),
         "version": seqjax.__version__,
     }
@@ -138,21 +141,22 @@ def fingerprint(config: ConfigDict, task: type) -> str:
     files += [package / "initialisers.py", package / "spectra.py", package / "recurrence.py"]
     files += sorted((package / "models").glob("*.py"))
     files += [package / "tasks" / name for name in ("vocabulary.py", "cross_entropy.py")]
-    files += [package / "training" / name for name in ("step.py", "optimisers.py", "loop.py")]
+    files += [package / "training" / name for name in ("step.py", "optimisers.py", "loop.py", "stack.py")]
     if config.regulariser.name != "none":
         files += [package / "analysis" / "taps.py", package / "training" / "regulariser.py"]
     digest = hashlib.sha256()
     for file in files:
-        digest.update(_without_documentation(pathlib.Path(file).read_text(encoding="utf-8")).encode())
+        digest.update(_without_documentation(file))
     return digest.hexdigest()
 
 
-def _without_documentation(source: str) -> str:
-    tree = ast.parse(source)
+@functools.cache
+def _without_documentation(file: str | pathlib.Path) -> bytes:
+    tree = ast.parse(pathlib.Path(file).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return ast.dump(tree).encode()
 
 
 def open_task(record: dict):
