@@ -63,7 +63,8 @@ def _options():
     )
     parser.add_argument("--cells", type=_list_of(CELLS), default=list(CELLS), help=", ".join(CELLS))
     parser.add_argument("--shapes", type=_list_of(names), default=names, help="names, or numbers from 0")
-    parser.add_argument("--peers", type=_list_of(PEERS), default=list(PEERS), help=", ".join(PEERS))
+    peers = f"{', '.join(PEERS)}; scan is for mut1, mut2 and mut3, which have no other peer"
+    parser.add_argument("--peers", type=_list_of(PEERS), default=list(PEERS), help=peers)
     parser.add_argument("--steps", type=_numbers, default=[128, 256], help="hidden sizes of the training step, or none")
     parser.add_argument("--seconds", type=float, default=2.0, help="that each contestant is timed for in a row")
     parser.add_argument("--out", type=pathlib.Path, help=f"folder for the results (default: {RESULTS})")

@@ -6,7 +6,8 @@ It runs on JAX's default device. On a GPU, waiting for the launch of each small 
 so there this table comes before any tuning: our `unroll`, `jax.lax.scan` with 1, 8 and 16 steps in its body, Flax,
 PyTorch on the same kind of device (cuDNN on a GPU) and, on a GPU and in float32, cuDNN's LSTM through
 `jax.experimental.rnn`. To measure command buffers for loops, run it once more with
-XLA_FLAGS=--xla_gpu_enable_command_buffer=FUSION,CUBLAS,WHILE.
+XLA_FLAGS=--xla_gpu_enable_command_buffer=FUSION,CUBLAS,WHILE. On a CPU bfloat16 is emulated, and
+slow: leave it out with --dtypes=float32.
 """
 
 import argparse

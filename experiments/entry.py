@@ -18,7 +18,12 @@ class Parser(argparse.ArgumentParser):
 
 def parser(name: str, description: str) -> Parser:
     """A parser for `python -m experiments.<name>`."""
-    made = Parser(prog=f"experiments.{name}", description=description, allow_abbrev=False)
+    made = Parser(
+        prog=f"experiments.{name}",
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     made.add_argument("--debug", action="store_true", help="show tracebacks")
     return made
 

@@ -47,12 +47,12 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{' and '.join(runs)} are the same directory; a run is compared with another one")
     if len(set(names)) < len(names):
         names = runs
-    networks, tasks = zip(*map(_open, runs), strict=True)
+    opened, tasks = zip(*map(_open, runs), strict=True)
     symbols = _symbols(tasks[0], options.split, options.symbols)
     _check_same(runs, tasks)
     out = prepare(options.out or pathlib.Path(options.run) / "errors")
     training, vocabulary = tasks[0].splits["train"], tasks[0].vocabulary
-    nats = np.stack([surprise(network, symbols) for network in networks])
+    nats = np.stack([surprise(loaded.model, symbols) for loaded in opened])
     _check_finite(runs, nats)
     breakdown = break_down(names, nats, symbols, training, vocabulary, options.orders)
     facts = {
@@ -61,25 +61,28 @@ def main(arguments: list[str]) -> int:
         "training text": f"{len(training):,} symbols",
         "vocabulary": f"{len(vocabulary)} {vocabulary.kind}",
     }
+    facts |= {f"weights, {name}": f"of step {loaded.step:,}" for name, loaded in zip(names, opened, strict=True)}
     facts |= {f"nats, {name}": f"{row.mean():.4f}" for name, row in zip(names, breakdown.nats, strict=True)}
     facts |= {f"nats, {breakdown.best_name}": f"{breakdown.ngrams[breakdown.best].mean():.4f}"}
     page = errors.write(breakdown, facts, out)
     console = Console()
+    for name, value in facts.items():
+        console.print(f"{name}: {value}", highlight=False, markup=False, soft_wrap=True)
     errors_tables.print_all(breakdown, console)
     console.print(str(page), highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
 def _open(run: str):
-    """The network of a run and its task with its data."""
-    from seqjax.loading import load
+    """A run, loaded, and its task with its data."""
+    from seqjax.loading import load_evaluated
     from seqjax.results import RunDirectory
     from seqjax.training.trial import open_task
 
-    loaded = load(run)
+    loaded = load_evaluated(run)
     if not loaded.is_language_model:
         raise UserError(f"{run} is no language model, but a run of the task {loaded.config.task.name}")
-    return loaded.model, open_task(RunDirectory(run).trial())[1]
+    return loaded, open_task(RunDirectory(run).trial())[1]
 
 
 def _symbols(task, split: str, most: int):

@@ -10,12 +10,13 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
+from seqjax.config import completed
 from seqjax.errors import UserError
 from seqjax.models import parameters
 from seqjax.results import RunDirectory
 from seqjax.tasks import find_task
 from seqjax.training import checkpoints
-from seqjax.training.trial import load_weights
+from seqjax.training.trial import best_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Loaded:
     model: nnx.Module
     config: ConfigDict
     task: object
+    step: int
+    """After how many steps of training the parameters were these; 0: before any, the run was never evaluated."""
 
     @property
     def is_language_model(self) -> bool:
@@ -59,11 +62,32 @@ def load(path: str | os.PathLike, step: int | None = None) -> Loaded:
     """
     run = RunDirectory(pathlib.Path(path))
     trial = run.trial()
-    config = ConfigDict(trial["config"])
+    config = completed(trial["config"])
     task = find_task(config.task.name).from_description(config, trial["task"])
     template = jax.eval_shape(lambda: task.network(nnx.Rngs(0)))
-    weights = load_weights(run) if step is None else _snapshot(run, step)
-    return Loaded(parameters.unflatten(template, {k: jax.numpy.asarray(v) for k, v in weights.items()}), config, task)
+    if step is None:
+        step, weights = best_weights(run)
+        if not step:
+            logging.warning("the run %s was never evaluated: these are the weights it started with", path)
+    else:
+        weights = _snapshot(run, step)
+    model = parameters.unflatten(template, {k: jax.numpy.asarray(v) for k, v in weights.items()})
+    return Loaded(model, config, task, step)
+
+
+def load_evaluated(path: str | os.PathLike) -> Loaded:
+    """As `load`, for what makes no sense of a network that learned nothing.
+
+    Raises UserError also where the run has not come to its first evaluation: its best parameters are the first ones.
+    """
+    loaded = load(path)
+    if not loaded.step:
+        train = loaded.config.train
+        raise UserError(
+            f"the run {path} was never evaluated, so that its best weights are those it started with; train it on to "
+            f"its first evaluation, at step {min(train.eval_every, train.steps)}"
+        )
+    return loaded
 
 
 def snapshots(path: str | os.PathLike) -> list[int]:

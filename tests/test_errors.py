@@ -53,13 +53,13 @@ def planned(folder, **settings):
     return plan([config], folder / "runs", rerun=False).runs[0]
 
 
-def fresh(folder, times=1.0, **settings):
-    """A run of a network with its first weights, or so many times those."""
+def fresh(folder, times=1.0, best_step=1, **settings):
+    """A run of a network with its first weights, or so many times those, which are said to be of `best_step`."""
     run = planned(folder, **settings)
     config, task = open_task(run.trial())
     network = task.network(nnx.Rngs(config.seed))
     weights = {f"best.{name}": times * np.asarray(value) for name, value in parameters.flatten(network).items()}
-    checkpoints.save(run.checkpoints, 1, weights, {})
+    checkpoints.save(run.checkpoints, 1, weights, {"best_step": best_step})
     return run
 
 
@@ -159,6 +159,23 @@ def test_a_run_is_not_compared_with_itself(runs):
     path = runs[0].path
     with pytest.raises(UserError, match="are the same directory"):
         main([str(path), str(path.parent / "." / path.name) + "/"])
+
+
+def test_the_step_of_the_weights_is_named_and_a_run_that_was_never_evaluated_refused(folder, runs, capsys):
+    first, second = runs
+    assert main([str(first.path), "--orders=1", "--symbols=200", f"--out={folder / 'step'}"]) == 0
+    assert f"weights, {first.path.name}: of step 1" in capsys.readouterr().out
+    assert "<dd>of step 1</dd>" in (folder / "step" / "index.html").read_text()
+    with pytest.raises(UserError, match="was never evaluated"):
+        main([str(second.path), str(fresh(folder, best_step=0, seed=6).path)])
+
+
+def test_captions_are_sentences(folder, runs):
+    """One network is not named in them."""
+    assert main([str(runs[0].path), "--orders=2", f"--out={folder / 'one'}"]) == 0
+    captions = re.findall("<figcaption>(.)", (folder / "one" / "index.html").read_text())
+    assert len(captions) == 6
+    assert [first for first in captions if not first.isupper()] == [runs[0].path.name[0]]  # the run's own name
 
 
 def test_a_network_that_diverged_is_named(folder, runs):

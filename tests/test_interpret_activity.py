@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
-from examples import numbers
+from examples import DISTINCT, numbers
 from flax import nnx
 
 from seqjax.cells import CELLS
@@ -20,7 +20,8 @@ from seqjax.models.stack import BidirectionalStack
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 TIME = 40
-PARTS = {name: ["h"] for name in CELLS} | {"lstm": ["h", "c"], "lru": ["real", "imaginary"]}
+PARTS = {name: ["h"] for name in CELLS} | {"lstm": ["h", "c"], "nas": ["h", "c"], "lru": ["real", "imaginary"]}
+PARTS["lstm_peephole_fgr"] = ["h", "c1", "c2", "c3", "c4"]
 
 
 def network_of(layers=2, **settings):
@@ -59,7 +60,7 @@ def step_by_step(network, text):
     return jax.tree.map(lambda *values: np.stack(values), *steps), np.stack(logits)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_equals_the_cell_run_step_by_step(monkeypatch, name):
     monkeypatch.setattr(reading, "WINDOW", 16)  # two whole windows and a part of one
     network = network_of(cell__name=name)

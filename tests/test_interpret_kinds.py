@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from seqjax.errors import UserError
 from seqjax.interpret import breakdown, kinds, oracles
 from seqjax.tasks.vocabulary import Vocabulary
 
@@ -247,3 +248,8 @@ def test_a_network_that_knows_a_class_has_no_loss_there_and_adds_no_error(broken
     assert broken_down.by_class.mean[1, 0] == 0
     assert broken_down.change.added.sum() == 0
     assert broken_down.change.removed.sum() == broken_down.errors(0).sum() - broken_down.errors(1).sum() > 0
+
+
+def test_words_have_no_characters():
+    with pytest.raises(UserError, match="this network reads words; features of texts are known of characters"):
+        kinds.text_of(Vocabulary("words", ("the", "cat")), np.array([0, 1]))

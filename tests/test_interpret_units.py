@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from seqjax.errors import UserError
 from seqjax.interpret.activity import Activity
 from seqjax.interpret.features import Feature
-from seqjax.interpret.units import SHORTEST, score
+from seqjax.interpret.units import SHORTEST, score, strongest
 
 TIME = 3000
 HALF = TIME // 2
@@ -73,8 +73,9 @@ def test_planted_units_are_found_with_their_direction(sign):
     for one in found.values():
         assert one.above_chance
         assert one.chance < 0.8 < 0.9 < one.score <= 1
-        assert len(one.others) == 5
+        assert len(one.others) == 3
         assert all(other < one.chance for *_, other in one.others)
+        assert [other for *_, other in one.others] == sorted((other for *_, other in one.others), reverse=True)
 
 
 def test_noise_is_not_found():
@@ -102,6 +103,35 @@ def test_the_best_come_first():
     titles = ["noise", "weak", "strong"]
     features = [Feature(t, "binary", v) for t, v in zip(titles, [runs(7), weak, strong], strict=True)]
     assert [one.feature for one in score(seen, features).found()] == titles[::-1]
+
+
+def test_equal_units_and_features_keep_their_order():
+    seen, feature, titles = noise(), runs(5), ["c", "a", "b"]
+    for unit in (9, 4, 21):
+        seen.layers[1]["c"][:, unit] = feature
+    found = score(seen, [Feature(title, "binary", feature) for title in titles]).found()
+    assert [one.feature for one in found] == titles
+    assert {(one.layer, one.part, one.unit) for one in found} == {(1, "c", 4)}
+    assert [other[:3] for other in found[0].others[:2]] == [(1, "c", 9), (1, "c", 21)]
+
+
+def test_the_untrained_network_is_scored_in_the_same_way():
+    """What stands beside the trained network's scores is what it would have as a trained one."""
+    trained, untrained = noise(), activity([{"h": slow(10, TIME, 40)}])
+    quotes, column = runs(5), (np.arange(TIME) % 61).astype(float)
+    trained.layers[0]["h"][:, 1] = quotes
+    trained.layers[0]["h"][:, 2] = column + 30 * slow(11, TIME, 1)[:, 0]
+    untrained.layers[0]["h"][:, 7] = -column + 10 * slow(12, TIME, 1)[:, 0]
+    features = [Feature("quotes", "binary", quotes), Feature("column", "numeric", column)]
+    scores = score(trained, features, untrained)
+    alone = {one.feature: one.score for one in score(untrained, features).found()}
+    assert {one.feature: one.untrained for one in scores.found()} == pytest.approx(alone)
+    assert {row["feature"]: row["untrained"] for row in scores.rows()} == pytest.approx(alone)
+    best, other = scores.found()
+    assert (best.feature, best.learned, best.baseline) == ("quotes", True, max(best.chance, best.untrained))
+    assert (other.feature, other.above_chance, other.learned) == ("column", True, False)
+    assert strongest([other, best]) is best and strongest([other]) is None
+    assert {one.untrained for one in score(trained, features).found()} == {None}
 
 
 def test_where_a_feature_has_no_value_the_symbol_does_not_count():

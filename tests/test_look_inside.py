@@ -1,9 +1,11 @@
 """The command on small trained runs, from the text to the files; wrong input is one sentence."""
 
+import argparse
 import csv
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -16,9 +18,12 @@ import seqjax
 from experiments import look_inside
 from seqjax.config import load_config, override
 from seqjax.errors import UserError
+from seqjax.interpret import features, units
+from seqjax.interpret.reading import read
 from seqjax.loading import Loaded
 from seqjax.results import RunDirectory
 from seqjax.sweeps.launch import plan
+from seqjax.training import checkpoints
 from seqjax.training.trial import open_task
 
 HOSTILE = 'A "cat" <b>&amp;\ttab 🐈 é.\n'
@@ -70,9 +75,11 @@ def test_from_a_run_to_its_page(lstm, capsys):
     printed = capsys.readouterr().out
     out = lstm.path / "inside"
     assert printed.strip().splitlines()[-1] == str(out / "index.html")
-    assert "position in the word" in printed
+    assert "position in the word" in printed and "untrained" in printed
+    assert "weights: of step 40" in printed and "read as prose (a guess; --language says otherwise)" in printed
     page = (out / "index.html").read_text(encoding="utf-8")
-    assert lstm.name in page and "lstm, 2 x 8 units" in page and "read as prose" in page
+    assert lstm.name in page and "lstm, 2 x 8 units" in page and "read as prose" in page and "of step 40" in page
+    assert set(re.findall('href="#([a-z-]+)"', page)) == set(re.findall('<section id="([a-z-]+)"', page)) - {"viewer"}
 
     loaded = seqjax.load(lstm.path)
     splits = open_task(lstm.trial())[1].splits
@@ -101,6 +108,16 @@ def test_a_network_that_learned_words_has_a_unit_for_them(lstm):
     of_words = [row for row in rows if row["feature"] == "first of its word"]
     best = max(of_words, key=lambda row: float(row["chosen"]))
     assert float(best["score"]) > float(best["chance"]) + 0.02
+
+
+def test_scores_stand_beside_those_of_the_run_s_first_snapshot(lstm):
+    rows = list(csv.DictReader((lstm.path / "inside" / "units.csv").open(encoding="utf-8")))
+    loaded = seqjax.load(lstm.path, 0)
+    _, symbols = look_inside.text_of(argparse.Namespace(text=None, run=lstm.path), loaded)
+    measured = features.measure(loaded.vocabulary.decode(symbols), {"first of its word": features.first_of_word})
+    (found,) = units.score(read(loaded.model, symbols, gates=False), measured).found()
+    beside = [float(row["untrained"]) for row in rows if row["feature"] == "first of its word"]
+    assert beside == pytest.approx([found.score] * 32)
 
 
 def test_a_text_language_and_features_of_ones_own(folder, lstm, capsys):
@@ -168,9 +185,11 @@ def test_what_comes_after_the_scored_symbols_need_not_be_known(monkeypatch):
     assert look_inside.beginning(b"a" * 40, "bytes") == b"a" * 20
 
 
-def test_bytes_and_nothing_held_out(of_bytes, capsys):
+def test_bytes_nothing_held_out_and_no_snapshots(of_bytes, capsys):
     look_inside.main([str(of_bytes.path), "--length=50"])
-    capsys.readouterr()
+    said = "the run keeps no snapshot of step 0; train one with --config.train.snapshots=8, in another directory"
+    assert said in capsys.readouterr().out
+    assert said in (of_bytes.path / "inside" / "index.html").read_text(encoding="utf-8")
     with np.load(of_bytes.path / "inside" / "activations.npz") as saved:
         task = open_task(of_bytes.trial())[1]
         np.testing.assert_array_equal(saved["symbols"], task.splits["train"][-look_inside.MOST_SCORED :][:50])
@@ -180,16 +199,25 @@ def test_bytes_and_nothing_held_out(of_bytes, capsys):
     assert {"a", "\n", "\t", "c3", "a9", "f0"} <= set(labels)
 
 
-def test_a_sentence_has_a_page_and_no_cells(folder, lstm, capsys):
-    text, out = folder / "sentence.txt", folder / "sentence"
+def test_a_sentence_has_a_page_of_its_own_without_cells(folder, lstm, capsys):
+    text, out = folder / "a b: ü!.txt", lstm.path / "inside_a_b_ü"
     text.write_text("the cat")
+    page = lstm.path / "inside" / "index.html"
+    if not page.exists():
+        page.parent.mkdir(exist_ok=True)
+        page.write_text("of the run's own text")
+    before = page.read_bytes()
     for stale in (True, False):
-        look_inside.main([str(lstm.path), f"--text={text}", f"--out={out}"])
-        assert "a text of 7 symbols is too short to find cells in; it takes 800" in capsys.readouterr().out
+        look_inside.main([str(lstm.path), f"--text={text}"])
+        printed = capsys.readouterr().out
+        assert "a text of 7 symbols is too short to find cells in; it takes 800" in printed
+        assert printed.strip().splitlines()[-1] == str(out / "index.html")
         assert not (out / "units.csv").exists()
         if stale:
             (out / "units.csv").write_text("of a longer text")
-    assert (out / "index.html").is_file()
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "A text of 7 symbols is too short to find cells in; it takes 800." in page
+    assert (lstm.path / "inside" / "index.html").read_bytes() == before, "the page of the run's own text"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +225,7 @@ def test_a_sentence_has_a_page_and_no_cells(folder, lstm, capsys):
     [
         (b"", [], "is empty"),
         (b"t", [], "a text of 1 symbol has nothing to predict; it needs at least 2"),
-        ("the 猫".encode(), [], "holds '猫', which the training text did not"),
+        ("the 猫".encode(), [], "a network reads no symbols but those of the text it was trained on"),
         (b"the \xff", [], "is not UTF-8, and this vocabulary is of characters"),
         (b"the cat", ["--language=pyton"], "unknown language 'pyton'; did you mean 'python'?"),
         (b"the cat", ["--length=1"], "--length is 1; it should be at least 2"),
@@ -224,9 +252,23 @@ def test_runs_that_cannot_be_looked_into(folder, lstm):
         look_inside.main([str(lstm.path), f"--text={folder / 'none.txt'}"])
 
 
+def test_a_run_that_was_never_evaluated_is_refused(lstm, monkeypatch):
+    """Its best weights are the first ones: what it would show was not learned."""
+    restored = checkpoints.restore_newest
+
+    def before_the_first_evaluation(place):
+        step, arrays, loop = restored(place)
+        return step, arrays, loop | {"best_step": 0}
+
+    monkeypatch.setattr(checkpoints, "restore_newest", before_the_first_evaluation)
+    assert seqjax.load(lstm.path).step == 0
+    with pytest.raises(UserError, match=r"was never evaluated, .* train it on to its first evaluation, at step 10"):
+        look_inside.main([str(lstm.path)])
+
+
 def test_a_run_of_another_task_is_no_language_model(lstm, monkeypatch):
     config, _ = load_config("configs/pathological.py:latch")
-    monkeypatch.setattr("seqjax.loading.load", lambda run: Loaded(None, config, object()))
+    monkeypatch.setattr("seqjax.loading.load", lambda run: Loaded(None, config, object(), 1))
     with pytest.raises(UserError, match="a run of the task latch has no vocabulary: it is no language model"):
         look_inside.main([str(lstm.path)])
 

@@ -44,7 +44,11 @@ def cells(layer: int = 1) -> list[Found]:
         Found("after a newline", "numeric", 0, "h", 3, -1, 0.6, 0.7, 0.2, [(0, "h", 4, 0.5)]),
         Found("<b>inside</b> a string", "binary", layer, "h", 2, 1, 0.99, 0.97, 0.6, []),
         Found("inside a comment", "binary", 0, "h", 1, 1, 0.7, 0.55, 0.66, []),
+        Found("block depth", "numeric", 0, "h", 3, -1, 0.6, 0.5, 0.2, [], untrained=0.58),
     ]
+
+
+SECTIONS = {"gates": "", "through-training": '<section id="through-training"><h2>below</h2></section>'}
 
 
 def data_of(page: str) -> dict:
@@ -69,7 +73,7 @@ def test_values_are_those_of_the_network_to_the_resolution_that_the_page_states(
     monkeypatch.setattr(inside, "LIMIT", limit)
     labels, real = activity(HOSTILE * 20, units=12)
     real.layers[1]["c"][:, 5] = 0.25
-    page = inside.page("run", labels, real, [], {}, [])
+    page = inside.page("run", labels, real, [], {}, {})
     assert f"{levels_of(page)} levels between each unit's smallest and largest value" in page.replace("&#x27;", "'")
     for layer, parts in enumerate(real.layers):
         for part, values in enumerate(parts.values()):
@@ -79,17 +83,17 @@ def test_values_are_those_of_the_network_to_the_resolution_that_the_page_states(
 
 def test_a_page_that_would_be_too_large_has_fewer_levels_and_one_that_never_fits_is_refused(monkeypatch):
     labels, real = activity("some text\n" * 60, units=24)
-    full = inside.page("run", labels, real, [], {}, [])
+    full = inside.page("run", labels, real, [], {}, {})
     assert levels_of(full) == LEVELS[0]
     monkeypatch.setattr(inside, "LIMIT", int(0.75 * len(full)))
-    less = inside.page("run", labels, real, [], {}, [])
+    less = inside.page("run", labels, real, [], {}, {})
     assert levels_of(less) < LEVELS[0]
     assert 0.5 * len(full) < len(less.encode()) <= inside.LIMIT
     monkeypatch.setattr(inside, "LIMIT", int(0.2 * len(full)))
     with pytest.raises(
         UserError, match=r"600 symbols of 288 units and gates are too many for one page: show fewer symbols"
     ):
-        inside.page("run", labels, real, [], {}, [])
+        inside.page("run", labels, real, [], {}, {})
 
 
 def test_noise_of_three_layers_of_512_units_over_5000_symbols_fits():
@@ -102,7 +106,7 @@ def test_noise_of_three_layers_of_512_units_over_5000_symbols_fits():
 
 def test_predictions_are_the_five_likeliest_next_symbols_and_surprise_is_in_bits():
     labels, real = activity("a text of some letters\n", layers=1)
-    data = data_of(inside.page("run", labels, real, [], {}, []))
+    data = data_of(inside.page("run", labels, real, [], {}, {}))
     chances = np.exp(real.logits) / np.exp(real.logits).sum(1, keepdims=True)
     order = np.argsort(-chances, axis=1)[:, :5]
     np.testing.assert_array_equal(data["guesses"], order)
@@ -127,7 +131,7 @@ class Elements(html.parser.HTMLParser):
 def test_whatever_the_text_holds_stays_text():
     labels, real = activity(HOSTILE * 2)
     labels[0] = "</script><img src=x>"
-    page = inside.page("</title><script>alert(1)</script>", labels, real, cells(), FACTS, [])
+    page = inside.page("</title><script>alert(1)</script>", labels, real, cells(), FACTS, {})
     opened = Elements(page).opened
     scripts = [attributes.get("type") for tag, attributes in opened if tag == "script"]
     assert scripts == ["module", "application/json"] + 12 * ["application/octet-stream"]
@@ -139,7 +143,7 @@ def test_whatever_the_text_holds_stays_text():
 
 def test_the_policy_allows_the_one_script_and_nothing_else():
     labels, real = activity("ab")
-    page = inside.page("run", labels, real, [], {}, [])
+    page = inside.page("run", labels, real, [], {}, {})
     policy = next(a["content"] for _, a in Elements(page).opened if a.get("http-equiv") == "Content-Security-Policy")
     script = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)[1]
     known = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -174,15 +178,23 @@ def test_numbers_that_are_not_finite_are_named():
     labels, real = activity("abc")
     real.layers[1]["c"][1, 2] = np.nan
     with pytest.raises(UserError, match="layer 2's c holds numbers that are not finite"):
-        inside.page("run", labels, real, [], {}, [])
+        inside.page("run", labels, real, [], {}, {})
 
 
-def test_cells_not_above_chance_are_said_to_be_not_found():
+def test_cells_not_above_chance_or_the_untrained_network_are_said_to_be_not_found():
     labels, real = activity("abc")
-    page = inside.page("run", labels, real, cells(), {}, [])
+    page = inside.page("run", labels, real, cells(), {}, {})
     assert "No unit above chance for: inside a comment (best 0.55, by chance 0.66)" in page
+    assert "No unit above the untrained network&#x27;s for: block depth (best 0.50, untrained 0.58)" in page
     assert page.count('class="cell-link"') == 2
     assert data_of(page)["start"] == {"layer": 1, "part": "h", "unit": 2}
+
+
+def test_the_page_says_why_there_are_no_cells_and_links_to_the_sections_that_it_has():
+    labels, real = activity("abc")
+    page = inside.page("run", labels, real, [], {}, SECTIONS, ["a text of <3> symbols is too short"])
+    assert "A text of &lt;3&gt; symbols is too short." in page
+    assert re.findall('href="(#[^"]+)">([^<]+)<', page) == [("#through-training", "Through training")]
 
 
 # In a browser
@@ -208,7 +220,7 @@ def opened(browser, tmp_path):
 
     def open_page(labels, real, found=(), address: str = "") -> chromium.Tab:
         file = tmp_path / "page.html"
-        file.write_text(inside.page("run", labels, real, list(found), FACTS, ["<h2>below</h2>"]), encoding="utf-8")
+        file.write_text(inside.page("run", labels, real, list(found), FACTS, SECTIONS), encoding="utf-8")
         return chromium.Tab(browser, file.as_uri() + address)
 
     return open_page
@@ -268,6 +280,23 @@ def test_lists_keys_and_clicks_choose_the_unit_whose_values_are_the_colours(open
     assert_coloured(tab, real.layers[1]["h"][:, 4], -1, 1)
     assert "h 4 is 0.9" in tab.value("document.getElementById('panel').textContent")
     tab.wait(f"location.hash === '#layer=2&part=h&unit=4&at={STRANGE}'")
+
+
+def test_the_next_found_cell_comes_round_and_a_link_to_a_section_keeps_the_choice(opened):
+    """Also where one unit was found for two features."""
+    labels, real = activity("ab")
+    found = [Found(f"{n}", "numeric", 0, "h", unit, 1, 0.7, 0.6, 0.2, []) for n, unit in enumerate((3, 5, 3, 4))]
+    tab = opened(labels, real, found)
+    for unit in (3, 5, 4, 3):
+        chosen(tab, 1, "h", unit)
+        tab.press("n")
+    chosen(tab, 1, "h", 5)
+    tab.press("ArrowLeft")
+    tab.wait("location.hash === '#layer=1&part=h&unit=4'")
+    tab.click("document.querySelector('.contents a')")
+    tab.wait("location.hash === '#through-training'")
+    tab.press("ArrowRight")
+    chosen(tab, 1, "h", 5)
 
 
 def test_the_panel_lists_the_most_unusual_units_and_predictions_of_the_symbol(opened):

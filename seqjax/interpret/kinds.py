@@ -12,6 +12,7 @@ import unicodedata
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
+from seqjax.errors import UserError
 from seqjax.interpret import features, source_code
 
 CLASSES = (
@@ -60,7 +61,12 @@ def means(nats: Float[np.ndarray, "models time"], labels: Int[np.ndarray, "time"
 
 
 def text_of(vocabulary, symbols: Integer[np.ndarray, "time"]) -> str:
-    """One character for each symbol; of bytes those of `features.characters_of_bytes`."""
+    """One character for each symbol; of bytes those of `features.characters_of_bytes`.
+
+    Raises UserError for a vocabulary of words.
+    """
+    if vocabulary.kind == "words":
+        raise UserError("this network reads words; features of texts are known of characters and bytes only")
     points = np.asarray(vocabulary.symbols)[symbols].tolist()
     return features.characters_of_bytes(bytes(points)) if vocabulary.kind == "bytes" else "".join(map(chr, points))
 

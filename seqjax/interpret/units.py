@@ -9,6 +9,10 @@ independent observations than symbols. Shifting the feature along the text, arou
 away the relation. The best of all units is looked for on the second half under 100 shifts; what it stays below in 95 of
 them is the level of chance, and holds for all units together.
 
+A network that learned nothing is above that level for some features: it holds what it has just read for a while, which
+is enough to be high at the start of a line or after many blanks. So the network before its training may be scored
+beside, in the same way: its best unit is chosen on the first half and scored on the second.
+
 Reference: Westfall & Young (1993), Resampling-Based Multiple Testing, for the maximum over all tests; Hanley & McNeil
 (1982), Radiology 143(1), for the AUC as a sum of ranks.
 """
@@ -28,8 +32,9 @@ SHIFTS = 100
 NEAREST_SHIFT = 100  # symbols, a line or so
 PERCENTILE = 95
 SHORTEST = 8 * NEAREST_SHIFT  # so that the shifts of a half have places to go
-RUNNERS_UP = 5
+RUNNERS_UP = 3
 BLOCK = 128  # units ranked at a time
+DECIMALS = 9  # that count where scores are put in order: those after them differ between machines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +62,22 @@ class Found:
     chance: float
     """What the best of all units reaches on the second half without a relation: the 95% point."""
     others: list[tuple[int, str, int, float]]
-    """The runners-up on the first half, as (layer, part, unit, score on the second half)."""
+    """The runners-up on the first half, as (layer, part, unit, score on the second half), best score first."""
+    untrained: float | None = None
+    """What the best unit of the untrained network reaches, chosen and scored in the same way; None where unknown."""
 
     @property
     def above_chance(self) -> bool:
         return self.score > self.chance
+
+    @property
+    def baseline(self) -> float:
+        """What is reached without learning: by chance, or by the untrained network where that is more."""
+        return self.chance if self.untrained is None else max(self.chance, self.untrained)
+
+    @property
+    def learned(self) -> bool:
+        return self.score > self.baseline
 
     @property
     def strength(self) -> float:
@@ -70,8 +86,8 @@ class Found:
 
 
 def strongest(found: list[Found]) -> Found | None:
-    """The strongest of those above chance; one that has something to remember, where there is any."""
-    real = [one for one in found if one.above_chance]
+    """The strongest of those that were learned; one that has something to remember, where there is any."""
+    real = [one for one in found if one.learned]
     remembering = [one for one in real if one.feature not in NO_MEMORY]
     return max(remembering or real, key=lambda one: one.strength, default=None)
 
@@ -92,20 +108,23 @@ class Scores:
     """Effects on the second half."""
     chance: Float64[np.ndarray, "features"]
     """95% point of the largest |effect| on the second half, over all units, with the feature shifted."""
+    untrained: Float64[np.ndarray, "features"] | None
+    """The effect of the untrained network's best unit on the second half, in the direction that it has on the first."""
     skipped: list[str]
     """Titles of features that do not vary in one of the halves, and have no score."""
 
     def found(self) -> list[Found]:
-        """The best unit for each feature; those furthest above chance first, as a part of the way from it to 1."""
+        """The best unit for each feature; those furthest above `baseline` first, as a part of the way from it to 1,
+        and where two are as far the feature that was given first.
+        """
         found = [self._best(number) for number in range(len(self.features))]
-        return sorted(found, key=lambda one: (one.chance - one.score) / max(1 - one.chance, 1e-9))
+        return sorted(found, key=lambda one: round((one.baseline - one.score) / max(1 - one.baseline, 1e-9), DECIMALS))
 
     def rows(self) -> Iterator[dict]:
         """Every unit's scores for every feature, in the direction that it has on the first half."""
         for number, feature in enumerate(self.features):
             for place, (layer, part, unit) in enumerate(self.units):
-                sign = self._sign(number, place)
-                score = self._score(number, sign * self.second[number, place])
+                sign, score = self._sign(number, place), self._held_out(number, place)
                 yield {
                     "feature": feature.title,
                     "kind": feature.kind,
@@ -117,22 +136,30 @@ class Scores:
                     "score": score,
                     "r2": score**2 if feature.kind == "numeric" else None,
                     "chance": self._score(number, self.chance[number]),
+                    "untrained": self._untrained(number),
                 }
 
     def _best(self, number: int) -> Found:
-        order = np.argsort(-np.abs(self.first[number]), kind="stable")[: 1 + RUNNERS_UP].tolist()
-        scores = [self._score(number, self._sign(number, place) * self.second[number, place]) for place in order]
-        sign = self._sign(number, order[0])
+        best, *next_best = _best_first(self.first[number])[: 1 + RUNNERS_UP].tolist()
+        others = [(*self.units[place], self._held_out(number, place)) for place in next_best]
+        sign = self._sign(number, best)
         return Found(
             self.features[number].title,
             self.features[number].kind,
-            *self.units[order[0]],
+            *self.units[best],
             sign=sign,
-            chosen=self._score(number, sign * self.first[number, order[0]]),
-            score=scores[0],
+            chosen=self._score(number, sign * self.first[number, best]),
+            score=self._held_out(number, best),
             chance=self._score(number, self.chance[number]),
-            others=[(*self.units[place], score) for place, score in zip(order[1:], scores[1:], strict=True)],
+            others=sorted(others, key=lambda other: -round(other[-1], DECIMALS)),
+            untrained=self._untrained(number),
         )
+
+    def _held_out(self, number: int, place: int) -> float:
+        return self._score(number, self._sign(number, place) * self.second[number, place])
+
+    def _untrained(self, number: int) -> float | None:
+        return None if self.untrained is None else self._score(number, self.untrained[number])
 
     def _sign(self, number: int, place: int) -> int:
         return 1 if self.first[number, place] >= 0 else -1
@@ -141,11 +168,11 @@ class Scores:
         return float(effect + 0.5 if self.features[number].kind == "binary" else effect)
 
 
-def score(activity: Activity, features: list[Feature], seed: int = 0) -> Scores:
+def score(activity: Activity, features: list[Feature], untrained: Activity | None = None, seed: int = 0) -> Scores:
     """Every unit of everything in `activity`, which is read without its gates to leave them out.
 
-    Symbols for which a feature is NaN do not count for it. `seed` is that of the shifts. Raises UserError for a text
-    too short to be halved.
+    `untrained` is what the network before its training held on the same text. Symbols for which a feature is NaN do not
+    count for it. `seed` is that of the shifts. Raises UserError for a text too short to be halved.
     """
     time = len(activity.symbols)
     if time < SHORTEST:
@@ -160,14 +187,18 @@ def score(activity: Activity, features: list[Feature], seed: int = 0) -> Scores:
         for unit in range(values.shape[-1])
     ]
     first, second = np.empty((2, len(scored), len(units)))
-    chance, random = np.empty(len(scored)), np.random.default_rng(seed)
+    chance, start = np.empty((2, len(scored)))
+    random = np.random.default_rng(seed)
     for numbers in _alike(scored):
         group = [scored[number] for number in numbers]
         first[numbers] = _effects(activity, group, halves[0], np.zeros(1, int))[0]
         steps = _steps(int(np.count_nonzero(~np.isnan(group[0].values[halves[1]]))), random)
         second[numbers], largest = _effects(activity, group, halves[1], steps)
         chance[numbers] = np.percentile(largest[:, 1:], PERCENTILE, axis=-1)
-    return Scores(scored, units, first, second, chance, [one.title for one in features if one.title not in titles])
+        if untrained is not None:
+            start[numbers] = _effects_of_best(untrained, group, halves)
+    skipped = [one.title for one in features if one.title not in titles]
+    return Scores(scored, units, first, second, chance, None if untrained is None else start, skipped)
 
 
 def _varies(values: Float64[np.ndarray, "time"]) -> bool:
@@ -212,6 +243,26 @@ def _effects(
             found.append(effects[:, 0])
             largest = np.maximum(largest, np.abs(effects).max(-1))
     return np.concatenate(found, axis=-1), largest
+
+
+def _effects_of_best(
+    activity: Activity, features: list[Feature], halves: tuple[slice, slice]
+) -> Float64[np.ndarray, "features"]:
+    """On the second half, of the unit that is best for each feature on the first, in the direction that it has there.
+
+    The features are alike.
+    """
+    first, second = (_effects(activity, features, half, np.zeros(1, int))[0] for half in halves)
+    best = _best_first(first)[:, :1]
+    signed = np.where(first < 0, -second, second)
+    return np.take_along_axis(signed, best, axis=-1)[:, 0]
+
+
+def _best_first(effects: Float64[np.ndarray, "*rows units"]) -> Int[np.ndarray, "*rows units"]:
+    """The places of the units, that with the largest effect first, and of equal ones the first; what rounding makes of
+    equal effects does not order them.
+    """
+    return np.argsort(-np.abs(effects).round(DECIMALS), axis=-1, kind="stable")
 
 
 def _centred_ranks(values: Float[np.ndarray, "units time"]) -> Float64[np.ndarray, "units time"]:

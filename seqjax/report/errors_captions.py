@@ -14,7 +14,7 @@ def loss_by_class(breakdown: Breakdown) -> str:
     most = int(np.argmax(means.share[0]))
     worst = int(np.nanargmax(means.mean[0]))
     return (
-        f"{_network(breakdown)} loses {means.share[0, most]:.0%} of its loss on {_plural(CLASSES[most])}, which are "
+        f"{_subject(breakdown)} loses {means.share[0, most]:.0%} of its loss on {_plural(CLASSES[most])}, which are "
         f"{means.count[most] / means.count.sum():.0%} of the text; a symbol costs most where it is a "
         f"{CLASSES[worst]}: {means.mean[0, worst]:.2f} nats. Grey lines are 95% intervals of the mean, with symbols "
         "taken as independent; an apostrophe counts as a quote."
@@ -34,21 +34,18 @@ def loss_by_place(breakdown: Breakdown) -> str:
 def loss_on_closing(breakdown: Breakdown) -> str:
     parts = []
     for mark, means in breakdown.closing.items():
-        shown = np.flatnonzero(means.count >= LEAST)
-        if len(shown):
-            last = shown[-1]
-            costs = f"{means.mean[0, shown[0]]:.2f} nats at a distance of {DOUBLING_NAMES[shown[0]]}"
-            costs += f" and {means.mean[0, last]:.2f} at {DOUBLING_NAMES[last]}"
-            parts.append(f"Of {counted(int(means.count.sum()), mark)} that {_close(means)}, those cost {costs}.")
+        drawn = np.flatnonzero(means.count >= LEAST)
+        if len(drawn):
+            ends = dict.fromkeys((drawn[0], drawn[-1]))
+            costs = [f"{means.mean[0, place]:.2f} nats at a distance of {DOUBLING_NAMES[place]}" for place in ends]
+            count = counted(int(means.count[drawn].sum()), f"closing {mark}")
+            parts.append(f"{mark.capitalize()}s: {' and '.join(costs)} ({count}).")
+    costs = f"What a closing one costs {_network(breakdown)}. {' '.join(parts)} " if parts else ""
     return (
-        f"{' '.join(parts)} (Losses of {_network(breakdown)}.) The distance is in symbols, in bins that double. An "
-        "n-gram model that does not reach back to the opening one can still know that text so long is usually closed. "
-        "Bands are 95% intervals of the mean."
-    ).strip()
-
-
-def _close(means) -> str:
-    return "closes one" if means.count.sum() == 1 else "close one"
+        f"{costs}The distance is in symbols, in bins that double. An n-gram model that does not reach back to the "
+        "opening one can still know that text so long is usually closed. Bands are 95% intervals of the mean; bins "
+        f"with fewer than {LEAST} symbols are left out."
+    )
 
 
 def beside_ngrams(breakdown: Breakdown) -> str:
@@ -78,7 +75,7 @@ def error_categories(breakdown: Breakdown) -> str:
     errors = breakdown.errors(0)
     most = int(errors.argmax())
     return (
-        f"{_network(breakdown)} gives {errors.sum() / breakdown.nats.shape[-1]:.0%} of the symbols less than 1/2; "
+        f"{_subject(breakdown)} gives {errors.sum() / breakdown.nats.shape[-1]:.0%} of the symbols less than 1/2; "
         f"{errors[most] / max(1, errors.sum()):.0%} of these errors fall to {CATEGORIES[most]!r}. Every error is "
         "counted once, and the shares of each network add up to 1."
     )
@@ -98,6 +95,11 @@ def errors_between(breakdown: Breakdown) -> str:
 
 def _network(breakdown: Breakdown) -> str:
     return breakdown.names[0] if len(breakdown.names) > 1 else "the network"
+
+
+def _subject(breakdown: Breakdown) -> str:
+    """The network at the beginning of a sentence; the name of a run stays as it is."""
+    return breakdown.names[0] if len(breakdown.names) > 1 else "The network"
 
 
 def _plural(name: str) -> str:

@@ -288,9 +288,9 @@ async function look(at, only) {
 }
 
 function nextFound() {
-  const links = [...document.querySelectorAll(".found .cell-link")];
-  const here = links.findIndex((link) => link.hash === address({ ...chosen, at: -1 }));
-  if (links.length) location.hash = links[(here + 1) % links.length].hash;
+  const found = [...new Set([...document.querySelectorAll(".found .cell-link")].map((link) => link.hash))];
+  const here = found.indexOf(address({ ...chosen, at: -1 }));
+  if (found.length) location.hash = found[(here + 1) % found.length];
 }
 
 const inText = (at) => Math.min(time - 1, Math.max(0, at));
@@ -330,7 +330,7 @@ function listen() {
     }
   });
   document.addEventListener("keydown", pressed);
-  addEventListener("hashchange", () => show(fromAddress()));
+  addEventListener("hashchange", () => location.hash.includes("unit=") && show(fromAddress())); // others: sections
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => matrix && paint());
   releaseListsChosenByPointer();
 }

@@ -4,6 +4,7 @@ The picture is that of Karpathy, Johnson & Fei-Fei (2016), arXiv:1506.02078, fig
 from blue to red by the activation, and under each symbol the five that the network thought most likely to come next.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 
 LIMIT = 24_000_000  # bytes of the whole page
 STYLE = ("page.css", "inside.css")
-NEXT_BEST = 3
+HOW_FOUND = (
+    "Each unit was chosen on the first half of the text and scored on the second; “then” come the next best of the "
+    "first half. “Chance” is what the best of all units stays below in 95 of 100 tries with the feature moved along "
+    "the text. Layers are counted from 1, units from 0."
+)
+UNTRAINED = (
+    "“Untrained” is what the best unit of the same network reached before its training, chosen and scored in the same "
+    "way: a network that learned nothing still holds for a while what it has just read."
+)
 MEASURES = {"binary": "AUC", "numeric": "correlation"}
 KEYS = (
     ("← →", "unit"),
@@ -36,13 +45,15 @@ def page(
     activity: "Activity",
     found: list[Found],
     facts: dict[str, str],
-    sections: list[str],
+    sections: dict[str, str],
+    notes: Sequence[str] = (),
 ) -> str:
     """The page as HTML, smaller than 25 MB.
 
     `labels[k]` shows symbol k: the character itself, or what stands for a byte; a line ends after "\\n". `found` are
-    the best units for features of the text: the page opens on the strongest that is above chance. `facts` stand at the
-    head, `sections` (blocks of HTML) below the text.
+    the best units for features of the text, `notes` sentences below them: the page opens on the strongest that was
+    learned. `facts` stand at the head, and links to `sections`, elements by their ids that stand below the text; an
+    empty one has no link.
 
     Raises UserError where the text is too long for the page or a number is not finite.
     """
@@ -51,18 +62,19 @@ def page(
 
     def rendered(levels: int, values: str) -> str:
         all_facts = facts | {"resolution": f"{levels} levels between each unit's smallest and largest value"}
-        content = f"{_found(found)}{_viewer(levels)}{''.join(sections)}"
-        return document(title, STYLE, _body(title, all_facts, content, described, values), "inside.js")
+        content = f"{_found(found, notes)}{_viewer(levels)}{''.join(sections.values())}"
+        head = f"{_facts(all_facts)}{_contents(sections)}"
+        return document(title, STYLE, _body(title, head, content, described, values), "inside.js")
 
     return rendered(*blocks(activity, LIMIT - len(rendered(LEVELS[0], "").encode())))
 
 
-def _body(title: str, facts: dict[str, str], content: str, described: str, values: str) -> str:
+def _body(title: str, head: str, content: str, described: str, values: str) -> str:
     return f"""<body class="inside">
 <header>
 <p class="brand">seqjax</p>
 <h1>{escape(title)}</h1>
-{_facts(facts)}</header>
+{head}</header>
 <noscript><p class="verdict">The colours of this page are drawn by a script that it holds: please allow JavaScript
 for it. Nothing is loaded from anywhere.</p></noscript>
 <main>
@@ -82,34 +94,44 @@ def _facts(facts: dict[str, str]) -> str:
     return f'<dl class="facts">{items}</dl>\n'
 
 
-def _found(found: list[Found]) -> str:
-    """Cells that were found, as links that set the page's choice, and features for which there is none."""
-    if not found:
-        return ""
-    cells = "".join(_cell(one) for one in found if one.above_chance)
-    missing = [
-        f"{escape(one.feature)} (best {_score(one.score)}, by chance {_score(one.chance)})"
-        for one in found
-        if not one.above_chance
+def _contents(sections: dict[str, str]) -> str:
+    links = [
+        f'<a href="#{name}">{name.replace("-", " ").capitalize()}</a>' for name, section in sections.items() if section
     ]
-    none = f'<p class="note">No unit above chance for: {"; ".join(missing)}.</p>\n' if missing else ""
+    return f'<p class="contents">Below the text: {", ".join(links)}</p>\n' if links else ""
+
+
+def _found(found: list[Found], notes: Sequence[str]) -> str:
+    """Cells that were found, as links that set the page's choice, and features for which there is none."""
+    if not (found or notes):
+        return ""
+    cells = "".join(_cell(one) for one in found if one.learned)
+    unlearned = [_missed(one, "untrained", one.untrained) for one in found if one.above_chance and not one.learned]
+    by_chance = [_missed(one, "by chance", one.chance) for one in found if not one.above_chance]
+    said = [f"No unit above the untrained network's for: {'; '.join(unlearned)}."] if unlearned else []
+    said += [f"No unit above chance for: {'; '.join(by_chance)}."] if by_chance else []
+    said += [f"{note[0].upper()}{note[1:]}." for note in notes]
+    said += [HOW_FOUND] if found else []
+    said += [UNTRAINED] if found and found[0].untrained is not None else []
     return f"""<section>
 <h2>Cells found</h2>
 <ul class="found">{cells}</ul>
-{none}<p class="note">Each unit was chosen on the first half of the text and scored on the second. “Chance” is what the
-best of all units reaches in 95 of 100 tries with the feature moved along the text. Layers are counted from 1, units
-from 0.</p>
-</section>
+{"".join(f'<p class="note">{escape(sentence)}</p>{chr(10)}' for sentence in said)}</section>
 """
+
+
+def _missed(one: Found, what: str, score: float) -> str:
+    return f"{one.feature} (best {_score(one.score)}, {what} {_score(score)})"
 
 
 def _cell(one: Found) -> str:
     side = "high" if one.sign > 0 else "low"
     when = f"{side} where it holds" if one.kind == "binary" else f"{side} where it is large"
-    others = " ".join(_link(*other) for other in one.others[:NEXT_BEST])
+    untrained = "" if one.untrained is None else f", untrained {_score(one.untrained)}"
+    others = " ".join(_link(*other) for other in one.others)
     more = f"<small>then {others}</small>" if others else ""
     return f"""<li><h3>{escape(one.feature)}</h3>{_link(one.layer, one.part, one.unit)}
-<span>{MEASURES[one.kind]} <b>{_score(one.score)}</b>, chance {_score(one.chance)}; {when}</span>{more}</li>
+<span>{MEASURES[one.kind]} <b>{_score(one.score)}</b>, chance {_score(one.chance)}{untrained}; {when}</span>{more}</li>
 """
 
 

@@ -33,25 +33,26 @@ def write(
     gates: Gates,
     features: list[Feature],
     scores: Scores | None,
+    notes: list[str],
     moments: list["Moment"],
 ) -> pathlib.Path:
     """Write everything to the folder `out`, in the place of what an earlier call left there; returns the page.
 
     index.html; activations.npz, what the page shows; units.csv, every unit's score for every feature; pictures/, a
     passage in the colours of each cell found; gates_*.png, .svg and .csv. `gates` are the names of each layer's gates,
-    `features` those of the shown text, `moments` those of `passage_of`. Raises UserError where it cannot be written or
-    the page would be too large.
+    `features` those of the shown text, `notes` what is to be said of the cells found, `moments` those of `passage_of`.
+    Raises UserError where it cannot be written or the page would be too large.
     """
     found = scores.found() if scores else []
     shown = [labels[symbol] for symbol in activity.symbols]
     try:
         for old in (*out.glob("pictures/*.svg"), *out.glob("gates_*"), out / "units.csv"):
             old.unlink(missing_ok=True)
-        sections = [
-            gates_section(activity, gates, moments, out),
-            _training(found, features, activity, shown, moments),
-        ]
-        html = page(f"Inside {facts['run']}", labels, activity, found, facts, sections)
+        sections = {
+            "gates": gates_section(activity, gates, moments, out),
+            "through-training": _training(found, features, activity, shown, moments),
+        }
+        html = page(f"Inside {facts['run']}", labels, activity, found, facts, sections, notes)
         np.savez_compressed(out / "activations.npz", **activity.columns())
         _write_scores(out / "units.csv", scores)
         _write_pictures(out / "pictures", found, features, activity, shown)
@@ -72,6 +73,11 @@ def passage_of(found: list[Found], features: list[Feature], shown: list[str]) ->
     best = strongest(found)
     chosen = passage(_values(features, best.feature), shown) if best else slice(0, len(shown))
     return slice(chosen.start, min(chosen.stop, chosen.start + PASSAGE))
+
+
+def file_name(title: str, otherwise: str) -> str:
+    """Letters, digits and _ of a title, or what stands for one without any."""
+    return re.sub(r"\W+", "_", title).strip("_")[:LONGEST_NAME] or otherwise
 
 
 def _values(features: list[Feature], title: str) -> np.ndarray:
@@ -99,15 +105,17 @@ def _write_pictures(folder: pathlib.Path, found, features, activity, shown) -> N
     folder.mkdir(exist_ok=True)
     written = set()
     for one in found:
-        if not one.above_chance:
+        if not one.learned:
             continue
         part = passage(_values(features, one.feature), shown)
         values = values_of(activity, (one.layer, one.part, one.unit))[part]
         placed = positions(values, scale(activity.layers[one.layer][one.part]))
         measure = "AUC" if one.kind == "binary" else "correlation"
         caption = f"layer {one.layer + 1}, {one.part}, unit {one.unit}: held-out {measure} {one.score:.3f}"
-        caption += f" (chance {one.chance:.3f}), {'red' if one.sign > 0 else 'blue'} where it holds or is large"
-        name = re.sub(r"\W+", "_", one.feature).strip("_")[:LONGEST_NAME] or "feature"
+        untrained = "" if one.untrained is None else f", untrained {one.untrained:.3f}"
+        where = "where it holds" if one.kind == "binary" else "where it is large"
+        caption += f" (chance {one.chance:.3f}{untrained}), {'red' if one.sign > 0 else 'blue'} {where}"
+        name = file_name(one.feature, "feature")
         while name in written:
             name += "_"
         written.add(name)
