@@ -22,12 +22,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--stack", type=int, metavar="N", help="at most so many trials in one program (default: 64; 1: each by itself)"
     )
+    parser.add_argument(
+        "--rungs", metavar="STEPS", help="successive halving: at these steps, such as 500,2000, only the best go on"
+    )
+    parser.add_argument("--keep", type=float, default=1 / 3, metavar="F", help="which fraction goes on (default: 1/3)")
     parser.add_argument("--rerun", action="store_true", help="train stale trials again")
     parser.epilog = "--config.KEY=VALUE sets a value of the config, for example --config.cell.name=gru"
     overrides, rest = _overrides(arguments)
     options = parser.parse_args(rest)
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}; it should be at least 1")
+    if options.rungs and not options.sweep:
+        raise UserError("--rungs compares the trials of a sweep; name one with --sweep")
+    if not 0 < options.keep <= 1:
+        raise UserError(f"--keep is {options.keep}; it should be over 0 and at most 1")
     if options.stack is not None and options.stack < 1:
         raise UserError(f"--stack is {options.stack}; it should be at least 1")
 
@@ -35,18 +43,19 @@ def main(arguments: list[str]) -> int:
     from seqjax import allocation
     from seqjax.config import load_config, override
     from seqjax.report import write_report
-    from seqjax.results import FINISHED
+    from seqjax.results import AT_REST
+    from seqjax.sweeps import halving
     from seqjax.sweeps.expand import expand
     from seqjax.sweeps.launch import hold, plan
-    from seqjax.sweeps.local import run_all
-    from seqjax.sweeps.progress import Progress
-    from seqjax.sweeps.stacks import LARGEST, stacked
 
     _plan_on_cpu()
     config, sweeps = load_config(options.config)
     for key, value in overrides:
         override(config, key, value)
     configs = expand(config, sweeps, options.sweep)
+    if options.rungs:
+        for trial in configs:
+            halving.check(trial, halving.rungs(options.rungs))
     runs_directory = pathlib.Path(options.runs)
     console = Console()
     with hold(runs_directory):
@@ -55,15 +64,10 @@ def main(arguments: list[str]) -> int:
         if not options.sweep:
             console.print(f"run directory: {planned.runs[0].path}", highlight=False, markup=False, soft_wrap=True)
         if options.sweep:
-            workers = options.workers or len(allocation.available_gpus() or allocation.available_cores())
-            stacks = stacked(planned.todo, workers, options.stack or LARGEST)
-            slots = allocation.divide(min(workers, max(1, len(stacks))))
+            _sweep(planned, options, console)
         else:
-            stacks = [[run] for run in planned.todo]
-            slots = [allocation.everything(config.task.batch)]
-        with Progress(console, len(planned.todo)) as progress:
-            run_all(stacks, slots, progress.watch)
-        unfinished = [run for run in planned.todo if run.status()["state"] not in FINISHED]
+            _train(console, [[run] for run in planned.todo], [allocation.everything(config.task.batch)])
+        unfinished = [run for run in planned.todo if run.status()["state"] not in AT_REST]
         for run in unfinished:
             status = run.status()
             told = f"{run.name} {status['state']}: {status['why']}"
@@ -72,6 +76,38 @@ def main(arguments: list[str]) -> int:
             report = write_report([runs_directory], console=console)
             console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
     return 1 if unfinished else 0
+
+
+def _sweep(planned, options, console: Console) -> None:
+    """Train what is to do, all of it to its end or, with rungs, what is good enough at each."""
+    from seqjax import allocation
+    from seqjax.results import FINISHED
+    from seqjax.sweeps import halving
+    from seqjax.sweeps.stacks import LARGEST, stacked
+
+    workers = options.workers or len(allocation.available_gpus() or allocation.available_cores())
+    contenders, steps = planned.runs, halving.rungs(options.rungs) if options.rungs else []
+    for rung in [*steps, None]:
+        todo = [run for run in contenders if run in planned.todo and run.status()["state"] not in FINISHED]
+        if rung:
+            todo = [run for run in todo if not halving.reached(run, rung)]
+        for run in todo:
+            run.set_status("queued")  # also of those that halving stopped in an earlier launch
+        stacks = stacked(todo, workers, options.stack or LARGEST)
+        _train(console, stacks, allocation.divide(min(workers, max(1, len(stacks)))), rung)
+        if rung:
+            before, contenders = len(contenders), halving.going_on(contenders, rung, options.keep)
+            best = f"; best: {contenders[0].name} {halving.score(contenders[0], rung):.4f}" if contenders else ""
+            told = f"step {rung}: {len(contenders)} of {before} go on{best}"
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
+def _train(console: Console, stacks, slots, until: int | None = None) -> None:
+    from seqjax.sweeps.local import run_all
+    from seqjax.sweeps.progress import Progress
+
+    with Progress(console, sum(map(len, stacks))) as progress:
+        run_all(stacks, slots, progress.watch, until=until)
 
 
 def _overrides(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]]:

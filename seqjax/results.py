@@ -1,7 +1,7 @@
 """The run directory: plain files, and the only code that knows their layout.
 
     config.json        the trial: resolved config, data, identity, fingerprint of the code
-    status.json        queued, running, interrupted, done, diverged, failed; and why
+    status.json        queued, running, interrupted, done, diverged, stopped, failed; and why
     environment.json   versions, machine, cores and devices the run was given
     metrics.jsonl      what training measured; the same bits for the same trial
     timing.jsonl       wall clock
@@ -26,8 +26,9 @@ from collections.abc import Iterator
 from seqjax.errors import UserError
 
 FORMAT = 1
-STATUSES = ("queued", "running", "interrupted", "done", "diverged", "failed")
+STATUSES = ("queued", "running", "interrupted", "done", "diverged", "stopped", "failed")
 FINISHED = ("done", "diverged")
+AT_REST = (*FINISHED, "stopped")  # nothing is to do, unless a launch asks for more
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:

@@ -77,6 +77,16 @@ def test_a_lost_run_counts_as_the_trivial_answer_and_so_does_one_that_is_worse(t
     assert cell.expected([1]) == pytest.approx([(0.2 + 2 * 0.75) / 3])
 
 
+def test_a_run_that_halving_stopped_counts_with_its_score_then(tmp_path):
+    tried(tmp_path, "gru", [0.4, 0.2])
+    cell = {"name": "gru", "hidden": 50, "layers": 1, "parameters": 0, "options": {}}
+    overrides = {"cell": cell, "optimiser.learning_rate": 0.5}
+    make_run(tmp_path, overrides, scores=(0.3,), measure=SIMPLE, title="t").set_status("stopped")
+    (search,) = found(tmp_path)
+    assert sorted(search.cells[0].scores) == [0.2, 0.3, 0.4]
+    assert search.cells[0].unfinished == 0
+
+
 def test_without_a_trivial_answer_a_lost_run_counts_as_the_worst(tmp_path):
     measure = {**SIMPLE, "baseline": None, "baseline_is": ""}
     for n, score in enumerate((0.2, 3.0)):

@@ -180,11 +180,11 @@ def sizes(settings: int, *more: int) -> np.ndarray:
 
 
 def _search(board: Board) -> Search:
-    ended = [run for run in board.runs if run.state in ("done", *LOST)]
-    done = [run for run in ended if run.score is not None]
+    ended = [run for run in board.runs if run.state in ("done", "stopped", *LOST)]
+    done = [run for run in ended if _score(run) is not None]
     trivial = board.measure.baseline
     if trivial is None:
-        trivial = max((run.score for run in done), default=None)
+        trivial = max(map(_score, done), default=None)
     tested = bool(done) and all(_test(run) is not None for run in done)
     if trivial is None:
         ended = []  # nothing is known that they could count with
@@ -210,9 +210,17 @@ def _cell(name: str, runs: list[Run], ended: list[Run], trivial: float | None, t
 
 def _counted(run: Run, trivial: float) -> tuple[float, float | None]:
     """The scores on validation and test data that a run counts with."""
-    if run.score is None or run.score >= trivial:
+    score = _score(run)
+    if score is None or score >= trivial:
         return trivial, trivial
-    return run.score, _test(run)
+    return score, _test(run)
+
+
+def _score(run: Run) -> float | None:
+    """Of a run that is done, or was stopped by successive halving: what it had then is what its shorter budget gave."""
+    if run.state == "stopped":
+        return run.final.get("validation", {}).get(run.measure.name)
+    return run.score
 
 
 def _test(run: Run) -> float | None:

@@ -56,5 +56,5 @@ def step(value: float | None) -> str:
 
 def states(counts: dict[str, int]) -> str:
     """`2 done, 1 diverged`."""
-    order = ("done", "running", "queued", "interrupted", "diverged", "failed")
+    order = ("done", "stopped", "running", "queued", "interrupted", "diverged", "failed")
     return ", ".join(f"{counts[state]} {state}" for state in sorted(counts, key=order.index))

@@ -82,7 +82,8 @@ def _sort(run: RunDirectory, before: dict, record: dict, rerun: bool, result: Pl
         if stale:
             result.notes.append(f"{run.name} began with other code than today's and goes on; --rerun starts it over")
         run.write_trial({**(before if stale else record), "config": record["config"]})
-        run.set_status("queued")
+        if state != "stopped":  # which successive halving decides anew, if it is asked for
+            run.set_status("queued")
     result.todo.append(run)
 
 

@@ -13,7 +13,7 @@ from seqjax import allocation
 from seqjax.allocation import Allocation
 from seqjax.datasets import cache_directory
 from seqjax.errors import UserError
-from seqjax.results import FINISHED, RunDirectory
+from seqjax.results import AT_REST, RunDirectory
 
 GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatch and a checkpoint
 
@@ -33,8 +33,10 @@ def run_all(
     slots: list[Allocation],
     watch: Callable[[list[Worker], list[RunDirectory]], None],
     every: float = 0.5,
+    until: int | None = None,
 ) -> None:
-    """Train all `stacks`, at most one in each slot at a time. `watch` is told of the running and the ended runs.
+    """Train all `stacks`, at most one in each slot at a time. `watch` is told of the running and the ended runs. Trials
+    pause at step `until`.
 
     A trial that fails leaves its reason in its status file and the others go on. On KeyboardInterrupt every trial is
     asked to save itself and is waited for, and the interrupt goes on to the caller.
@@ -45,7 +47,7 @@ def run_all(
         while waiting or running:
             free = [slot for slot in range(len(slots)) if all(w.slot != slot for w in running)]
             while waiting and free:
-                running.append(_start(waiting.pop(0), free[0], slots[free.pop(0)]))
+                running.append(_start(waiting.pop(0), free[0], slots[free.pop(0)], until))
             time.sleep(every if running else 0)
             for worker in [w for w in running if w.process.poll() is not None]:
                 running.remove(worker)
@@ -57,13 +59,13 @@ def run_all(
         raise
 
 
-def _start(runs: list[RunDirectory], slot: int, share: Allocation) -> Worker:
+def _start(runs: list[RunDirectory], slot: int, share: Allocation, until: int | None) -> Worker:
     share = _as_before(runs[0], share)
     cache = cache_directory() / "compiled"
     environment = {**os.environ, **share.environment(), "JAX_COMPILATION_CACHE_DIR": str(cache)}
     cores = ",".join(map(str, share.cores))
     command = [sys.executable, "-m", "seqjax.training", *[str(run.path) for run in runs]]
-    command += [f"--cores={cores}", f"--parent={os.getpid()}"]
+    command += [f"--cores={cores}", f"--parent={os.getpid()}", *([f"--until={until}"] if until else [])]
     try:
         for run in runs[1:]:
             with open(run.log, "a", encoding="utf-8") as log:
@@ -79,7 +81,8 @@ def _start(runs: list[RunDirectory], slot: int, share: Allocation) -> Worker:
             )
     except OSError as error:
         raise UserError(f"a training process cannot be started: {error}") from error
-    return Worker(runs, process, slot, time.monotonic())
+    going = [run for run in runs if run.status()["state"] not in AT_REST]
+    return Worker(going, process, slot, time.monotonic())
 
 
 def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
@@ -106,7 +109,7 @@ def _settle(worker: Worker) -> None:
     code = worker.process.returncode
     for run in worker.runs:
         state = run.status()["state"]
-        if state in FINISHED or (code in (2, 3) and state in ("failed", "interrupted")):
+        if state in AT_REST or (code in (2, 3) and state in ("failed", "interrupted")):
             continue
         if code < 0:
             why = f"the process was ended by {signal.Signals(-code).name}"

@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 
 from seqjax.errors import UserError
-from seqjax.results import FINISHED, RunDirectory
+from seqjax.results import AT_REST, RunDirectory
 from seqjax.sweeps.local import Worker
 
 LINE_SECONDS = 10.0
@@ -87,7 +87,7 @@ class Progress:
 
     def _over(self, worker: Worker) -> set[str]:
         over = self._ended_in.setdefault(worker.runs[0].name, set())
-        over |= {run.name for run in worker.runs if run.name not in over and run.status()["state"] in FINISHED}
+        over |= {run.name for run in worker.runs if run.name not in over and run.status()["state"] in AT_REST}
         return over
 
     def _row_of(self, run: RunDirectory) -> tuple[str, ...]:

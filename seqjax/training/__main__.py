@@ -12,7 +12,7 @@ import sys
 
 from seqjax.allocation import Allocation
 from seqjax.errors import UserError
-from seqjax.results import FINISHED, RunDirectory
+from seqjax.results import AT_REST, RunDirectory
 
 
 def main(arguments=None) -> int:
@@ -21,6 +21,7 @@ def main(arguments=None) -> int:
     parser.add_argument("runs", nargs="+", help="several are one program; finished ones keep their slots")
     parser.add_argument("--cores", required=True, help="the cores to stay on, with commas between")
     parser.add_argument("--parent", type=int, help="the process without which this one stops (default: its parent)")
+    parser.add_argument("--until", type=int, metavar="STEP", help="pause there")
     options = parser.parse_args(arguments)
     Allocation(tuple(map(int, options.cores.split(",")))).bind()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -31,7 +32,7 @@ def main(arguments=None) -> int:
         signal.signal(number, lambda *received: stop.append(received))
     parent = options.parent or os.getppid()
     runs = [RunDirectory(path) for path in options.runs]
-    slots = [k for k, run in enumerate(runs) if len(runs) == 1 or run.status()["state"] not in FINISHED]
+    slots = [k for k, run in enumerate(runs) if len(runs) == 1 or run.status()["state"] not in AT_REST]
     if not slots:
         return 0
     try:
@@ -39,7 +40,7 @@ def main(arguments=None) -> int:
             for slot in slots:  # a process that lost its launcher is saving itself, perhaps
                 held.enter_context(runs[slot].lock(wait_seconds=60.0))
             try:
-                outcomes = _train(runs, slots, lambda: bool(stop) or os.getppid() != parent)
+                outcomes = _train(runs, slots, options.until, lambda: bool(stop) or os.getppid() != parent)
                 return 2 if "failed" in outcomes else 3 if "interrupted" in outcomes else 0
             except UserError as error:
                 logging.error("%s", error)
@@ -48,14 +49,14 @@ def main(arguments=None) -> int:
                 logging.exception("training failed")
                 why = f"{type(error).__name__}: {error}".splitlines()[0]
             for slot in slots:
-                if runs[slot].status()["state"] not in (*FINISHED, "failed"):
+                if runs[slot].status()["state"] not in (*AT_REST, "failed"):
                     runs[slot].set_status("failed", why)
     except UserError as error:  # a directory is taken, or not even its status can be written
         print(f"error: {error}", file=sys.stderr)
     return 2
 
 
-def _train(runs: list[RunDirectory], slots: list[int], stop_requested) -> list[str]:
+def _train(runs: list[RunDirectory], slots: list[int], until: int | None, stop_requested) -> list[str]:
     import jax
 
     from seqjax.config import completed
@@ -77,7 +78,7 @@ def _train(runs: list[RunDirectory], slots: list[int], stop_requested) -> list[s
             trainer = loops[0].trainer.twin(config)
         else:
             trainer = Trainer(task, config, jax.devices() if len(runs) == 1 else jax.devices()[:1])
-        loops.append(Loop(runs[slot], task, config, starting_weights(config, trial), trainer))
+        loops.append(Loop(runs[slot], task, config, starting_weights(config, trial), trainer, until))
     if len(runs) == 1:
         return train(loops, loops[0].trainer, stop_requested)
     return train(loops, Stack([loop.trainer for loop in loops], slots, len(runs)), stop_requested)

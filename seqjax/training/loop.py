@@ -76,9 +76,17 @@ class Loop:
     """One run: what is measured, judged, written and saved while it is trained."""
 
     def __init__(
-        self, run: RunDirectory, task, config: ConfigDict, start: dict | None = None, trainer: Trainer | None = None
+        self,
+        run: RunDirectory,
+        task,
+        config: ConfigDict,
+        start: dict | None = None,
+        trainer: Trainer | None = None,
+        until: int | None = None,
     ):
+        """`start` are weights to start from; at step `until` the run pauses, measured and saved."""
         self.run, self.task, self.config = run, task, config
+        self.until = until or config.train.steps
         self.trainer = trainer or Trainer(task, config)
         self.measure = task.measure
         self.outcome = ""  # the run's state once it has ended here
@@ -150,7 +158,7 @@ class Loop:
         if not self.record.metrics_lines:
             self._probe(0)
             self._snapshot(0)
-        if self._over():
+        if self._over() or int(self.state.step) >= self.until:
             self._finish()
 
     @property
@@ -161,7 +169,7 @@ class Loop:
         at multiples.
         """
         size, step = self.config.train.steps_per_dispatch, int(self.state.step)
-        return step if self.outcome else min(self.config.train.steps, (step // size + 1) * size)
+        return step if self.outcome else min(self.config.train.steps, self.until, (step // size + 1) * size)
 
     def interrupt(self) -> None:
         """Save, to go on another time."""
@@ -203,7 +211,7 @@ class Loop:
             self._diverged()
             return
         self._snapshot(step)
-        if self._over():
+        if self._over() or step >= self.until:
             self._finish()
         elif time.monotonic() - self._saved_at > self.config.train.checkpoint_seconds:
             self._save()
@@ -212,7 +220,10 @@ class Loop:
         self._save()
         self._measure_best()
         self.metrics.sync()
-        self._end("done", self._why_done())
+        if self._over():
+            self._end("done", self._why_done())
+        else:  # going on cuts off what was measured at the pause
+            self._end("interrupted", f"paused at step {int(self.state.step)}; it can go on from there")
 
     def _why_done(self) -> str:
         solved, step = self.record.solved, int(self.state.step)

@@ -182,14 +182,26 @@ def open_task(record: dict):
     return config, make_task.from_corpus(config, corpus)
 
 
-def load_weights(run: RunDirectory) -> dict[str, np.ndarray]:
-    """A run's best parameters. Raises UserError when it has no checkpoint that verifies."""
+def best_weights(run: RunDirectory) -> tuple[int, dict[str, np.ndarray]]:
+    """A run's best parameters, and after how many steps they were those; 0 before the first evaluation.
+
+    Raises UserError when it has no checkpoint that verifies.
+    """
     run.trial()
     newest = checkpoints.restore_newest(run.checkpoints)
     if newest is None:
         raise UserError(f"the run {run.path} has no checkpoint to read weights from")
-    arrays = newest[1]
-    return {name.removeprefix("best."): value for name, value in arrays.items() if name.startswith("best.")}
+    _, arrays, loop = newest
+    weights = {name.removeprefix("best."): value for name, value in arrays.items() if name.startswith("best.")}
+    return loop["best_step"], weights
+
+
+def load_weights(run: RunDirectory) -> dict[str, np.ndarray]:
+    """A run's best parameters. Raises UserError when it has none, or only those it started with."""
+    step, weights = best_weights(run)
+    if not step:
+        raise UserError(f"the run {run.path} was never evaluated, so that its best weights are those it started with")
+    return weights
 
 
 def _digest(weights: dict[str, np.ndarray]) -> str:

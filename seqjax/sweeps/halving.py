@@ -1,0 +1,64 @@
+"""Successive halving: at each rung, a number of steps, only the best of the trials go on.
+
+Trials pause at a rung with their checkpoints and their scores; those left behind are called stopped, and keep what they
+measured. Who goes on follows from the metrics alone, so a launch that is killed and started again decides the same, and
+one with more trials, or none of this, takes stopped trials up again where they were.
+
+Reference: Jamieson & Talwalkar (2016), arXiv:1502.07943.
+"""
+
+import math
+
+from ml_collections import ConfigDict
+
+from seqjax.errors import UserError
+from seqjax.results import FINISHED, RunDirectory
+
+
+def rungs(text: str) -> list[int]:
+    """The steps named as in "500,2000", in order. Raises UserError for anything else."""
+    try:
+        steps = [int(part) for part in text.split(",")]
+    except ValueError:
+        steps = []
+    if not steps or steps[0] < 1 or steps != sorted(set(steps)):
+        raise UserError(f"--rungs takes growing numbers of steps with commas between, such as 500,2000, not {text!r}")
+    return steps
+
+
+def check(config: ConfigDict, steps: list[int]) -> None:
+    """Raise UserError where a trial has no score at a rung to be judged by."""
+    for step in steps:
+        if step % config.train.eval_every:
+            raise UserError(f"--rungs: {step} is not a multiple of train.eval_every, {config.train.eval_every}")
+
+
+def score(run: RunDirectory, rung: int) -> float:
+    """The best validation score of a run up to a rung; infinite where it diverged, failed or was never evaluated."""
+    measure = run.trial()["measure"]["name"]
+    scores = [r[measure] for r in run.metrics.read() if r["kind"] == "validation" and r["step"] <= rung]
+    return min(scores, default=math.inf) if reached(run, rung) else math.inf
+
+
+def reached(run: RunDirectory, rung: int) -> bool:
+    """Whether a run has been evaluated at a rung or beyond, or ended well before it."""
+    if run.status()["state"] == "done":
+        return True
+    last = max((r["step"] for r in run.metrics.read() if r["kind"] == "validation"), default=0)
+    return last >= rung
+
+
+def going_on(runs: list[RunDirectory], rung: int, keep: float) -> list[RunDirectory]:
+    """The best fraction `keep` of the runs at a rung, at least one, and those that were beyond it before, best first;
+    all others that could go on are stopped. Ties go by name.
+    """
+    ranked = sorted(runs, key=lambda run: (score(run, rung), run.name))
+    chosen = math.ceil(keep * len(runs) - 1e-9)
+    kept = []
+    for place, run in enumerate(ranked):
+        well = math.isfinite(score(run, rung))
+        if well and (place < chosen or reached(run, rung + 1)):
+            kept.append(run)
+        elif well and run.status()["state"] not in FINISHED:
+            run.set_status("stopped", f"at step {rung} by successive halving: place {place + 1} of {len(runs)}")
+    return kept
