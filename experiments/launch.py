@@ -26,6 +26,9 @@ def main(arguments: list[str]) -> int:
         "--rungs", metavar="STEPS", help="successive halving: at these steps, such as 500,2000, only the best go on"
     )
     parser.add_argument("--keep", type=float, default=1 / 3, metavar="F", help="which fraction goes on (default: 1/3)")
+    parser.add_argument(
+        "--within", metavar="KEY", help="compare at rungs only trials of one value of this config key, say cell.name"
+    )
     parser.add_argument("--rerun", action="store_true", help="train stale trials again")
     parser.epilog = "--config.KEY=VALUE sets a value of the config, for example --config.cell.name=gru"
     overrides, rest = _overrides(arguments)
@@ -55,7 +58,7 @@ def main(arguments: list[str]) -> int:
     configs = expand(config, sweeps, options.sweep)
     if options.rungs:
         for trial in configs:
-            halving.check(trial, halving.rungs(options.rungs))
+            halving.check(trial, halving.rungs(options.rungs), options.within)
     runs_directory = pathlib.Path(options.runs)
     console = Console()
     with hold(runs_directory):
@@ -96,10 +99,14 @@ def _sweep(planned, options, console: Console) -> None:
         stacks = stacked(todo, workers, options.stack or LARGEST)
         _train(console, stacks, allocation.divide(min(workers, max(1, len(stacks)))), rung)
         if rung:
-            before, contenders = len(contenders), halving.going_on(contenders, rung, options.keep)
-            best = f"; best: {contenders[0].name} {halving.score(contenders[0], rung):.4f}" if contenders else ""
-            told = f"step {rung}: {len(contenders)} of {before} go on{best}"
-            console.print(told, highlight=False, markup=False, soft_wrap=True)
+            kept = []
+            for value, group in halving.groups(contenders, options.within).items():
+                going = halving.going_on(group, rung, options.keep)
+                best = f"; best: {going[0].name} {halving.score(going[0], rung):.4f}" if going else ""
+                told = f"step {rung}{value and ', '}{value}: {len(going)} of {len(group)} go on{best}"
+                console.print(told, highlight=False, markup=False, soft_wrap=True)
+                kept += going
+            contenders = kept
 
 
 def _train(console: Console, stacks, slots, until: int | None = None) -> None:

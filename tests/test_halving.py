@@ -96,12 +96,23 @@ def test_the_best_score_up_to_the_rung_counts(tmp_path):
     assert runs[2].status()["state"] == "interrupted"  # it has yet to reach the rung
 
 
+def test_trials_are_compared_within_a_value_of_a_key(tmp_path):
+    runs = []
+    for name, cell in (("a", "rnn"), ("b", "lstm"), ("c", "rnn")):
+        run = RunDirectory(tmp_path / name)
+        run.create({"config": tiny.config(cell__name=cell).to_dict()})
+        runs.append(run)
+    assert halving.groups(runs, "cell.name") == {"rnn": [runs[0], runs[2]], "lstm": [runs[1]]}
+    assert halving.groups(runs, None) == {"": runs}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--rungs=10,5"], "--rungs takes growing numbers of steps"),
         (["--rungs=ten"], "--rungs takes growing numbers of steps"),
         (["--rungs=15"], "--rungs: 15 is not a multiple of train.eval_every, 10"),
+        (["--rungs=10", "--within=cell.nme"], "there is no config key 'cell.nme'; did you mean 'cell.name'"),
         (["--rungs=10", "--keep=0"], "--keep is 0.0"),
     ],
 )

@@ -211,6 +211,18 @@ def test_early_stopping_keeps_the_best(tmp_path):
     assert final[0]["step"] == 20
 
 
+def test_fall_lowers_the_rate_at_every_evaluation_after_its_patience_and_ends_the_run(tmp_path):
+    """Jozefowicz et al. (2015): some epochs without improvement, then the rate is halved each epoch, so many more."""
+    settings = {"schedule__patience": 2, "schedule__falls": 3, "schedule__decay": 0.5, "optimiser__learning_rate": 0.0}
+    loop = start(tmp_path / "run", tiny.config(schedule__name="fall", train__steps=200, **settings))
+    loop.trainer.numbers["learning_rate"] = 1e-30  # too small to change a weight: only the first evaluation is better
+    assert loop.train() == "done"
+    rates = {r["step"]: r["learning_rate"] for r in loop.run.metrics.read() if r["kind"] == "train"}
+    assert [rates[step] / 1e-30 for step in range(10, 61, 10)] == pytest.approx([1, 1, 1, 0.5, 0.25, 0.125])
+    assert int(loop.state.step) == 60
+    assert loop.run.status()["why"] == "stopped early: its rate has fallen to the last"
+
+
 def test_plateau_lowers_the_rate_after_its_patience(tmp_path):
     config = tiny.config(schedule__name="plateau", schedule__decay=0.5, schedule__patience=2, train__steps=60)
     loop = start(tmp_path / "run", config, scripted(config, [3.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0]))

@@ -11,7 +11,8 @@ import math
 
 from ml_collections import ConfigDict
 
-from seqjax.errors import UserError
+from seqjax.config import completed, flat
+from seqjax.errors import UserError, did_you_mean
 from seqjax.results import FINISHED, RunDirectory
 
 
@@ -26,11 +27,22 @@ def rungs(text: str) -> list[int]:
     return steps
 
 
-def check(config: ConfigDict, steps: list[int]) -> None:
-    """Raise UserError where a trial has no score at a rung to be judged by."""
+def check(config: ConfigDict, steps: list[int], within: str | None) -> None:
+    """Raise UserError where a trial has no score at a rung to be judged by, or no key `within` to be grouped by."""
+    if within is not None and within not in flat(config):
+        raise UserError(f"--within: there is no config key {within!r}; {did_you_mean(within, flat(config))}")
     for step in steps:
         if step % config.train.eval_every:
             raise UserError(f"--rungs: {step} is not a multiple of train.eval_every, {config.train.eval_every}")
+
+
+def groups(runs: list[RunDirectory], within: str | None) -> dict[str, list[RunDirectory]]:
+    """The runs by their value of the config key `within`, all in one group of the name "" where it is None."""
+    found: dict[str, list[RunDirectory]] = {}
+    for run in runs:
+        value = "" if within is None else str(flat(completed(run.trial()["config"]))[within])
+        found.setdefault(value, []).append(run)
+    return found
 
 
 def score(run: RunDirectory, rung: int) -> float:

@@ -65,7 +65,8 @@ class Record:
     best: float | None = None  # lowest validation score
     best_step: int = 0
     without_improvement: int = 0  # evaluations since the best one
-    until_plateau: int = 0  # evaluations without improvement that the plateau schedule has counted
+    until_plateau: int = 0  # evaluations without improvement that the schedule has counted
+    falls: int = 0  # how often the schedule "fall" has lowered the rate
     seconds: float = 0.0  # of training, work that a kill undid not counted
     metrics_lines: int = 0
     solved: int | None = None  # the step at which the validation score first met the task's criterion
@@ -229,7 +230,9 @@ class Loop:
         solved, step = self.record.solved, int(self.state.step)
         reasons = [f"solved at step {solved}"] if solved is not None else []
         if self.record.finished and not (solved == step and self.config.train.stop_when_solved):
-            reasons.append(f"stopped early: no better since step {self.record.best_step}")
+            fallen = self.record.falls > self.config.schedule.falls
+            why = "its rate has fallen to the last" if fallen else f"no better since step {self.record.best_step}"
+            reasons.append(f"stopped early: {why}")
         return "; ".join(reasons)
 
     def _over(self) -> bool:
@@ -262,7 +265,7 @@ class Loop:
 
     def _judge(self, step: int, score: float) -> None:
         """Best so far, success, early stopping, and the plateau schedule."""
-        record, schedule = self.record, self.config.schedule
+        record = self.record
         criterion = self.measure.solved_below
         if criterion is not None and record.solved is None and score < criterion:
             record.solved = step
@@ -272,15 +275,24 @@ class Loop:
             record.best, record.best_step = score, step
             record.without_improvement = record.until_plateau = 0
             self.best = jax.device_get(self.state.parameters)
-            return
-        if step % self.config.train.eval_every:  # the end of a run that may go on as if it had not ended here
-            return
-        record.without_improvement += 1
-        record.until_plateau += 1
-        record.finished |= 0 < self.config.train.patience <= record.without_improvement
-        if schedule.name == "plateau" and record.until_plateau >= schedule.patience:
+        elif step % self.config.train.eval_every == 0:  # or the end of a run that may go on as if it had not ended here
+            record.without_improvement += 1
+            record.until_plateau += 1
+            record.finished |= 0 < self.config.train.patience <= record.without_improvement
+        if step % self.config.train.eval_every == 0:
+            self._follow_schedule()
+
+    def _follow_schedule(self) -> None:
+        record, schedule = self.record, self.config.schedule
+        due = record.until_plateau >= schedule.patience
+        if schedule.name == "plateau" and due:
             record.until_plateau = 0
-            self.state = dataclasses.replace(self.state, plateau=self.state.plateau * schedule.decay)
+        elif schedule.name == "fall" and (due or record.falls):
+            record.falls += 1
+            record.finished |= record.falls > schedule.falls
+        else:
+            return
+        self.state = dataclasses.replace(self.state, plateau=self.state.plateau * schedule.decay)
 
     def _snapshot(self, step: int) -> None:
         """Keep the weights where it is due, and at the end of a run that stops early."""

@@ -21,7 +21,7 @@ OPTIMISERS = {
     "adamw": lambda c: optax.chain(optax.scale_by_adam(c.b1, c.b2, c.eps), optax.add_decayed_weights(c.weight_decay)),
 }
 CLIPPING = {"norm": optax.clip_by_global_norm, "element": optax.clip, "none": lambda value: optax.identity()}
-SCHEDULES = ("constant", "exponential", "cosine", "plateau")
+SCHEDULES = ("constant", "exponential", "cosine", "plateau", "fall")
 
 
 def check(config: ConfigDict) -> None:
@@ -33,7 +33,15 @@ def check(config: ConfigDict) -> None:
     for key in ("learning_rate", "momentum", "decay", "b1", "b2", "eps", "weight_decay", "initial_accumulator"):
         at_least(config, f"optimiser.{key}", 0)
     at_least(config, "clip.value", 1e-30)
-    for key, least in (("warmup", 0), ("decay", 1e-30), ("begin", 0), ("every", 1), ("final", 0), ("patience", 1)):
+    for key, least in (
+        ("warmup", 0),
+        ("decay", 1e-30),
+        ("begin", 0),
+        ("every", 1),
+        ("final", 0),
+        ("patience", 1),
+        ("falls", 0),
+    ):
         at_least(config, f"schedule.{key}", least)
 
 
@@ -61,7 +69,7 @@ def _scale_by_given_rate() -> optax.GradientTransformationExtraArgs:
 
 
 def schedule(config: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
-    """`step -> factor` on the learning rate. The plateau's factor depends on evaluations: the loop keeps it."""
+    """`step -> factor` on the learning rate. Those of plateau and fall depend on evaluations: the loop keeps them."""
     s = config.schedule
     if s.name == "exponential":
         unit = steps_per_epoch if s.unit == "epochs" else 1
