@@ -16,9 +16,11 @@ from seqjax.errors import UserError, did_you_mean
 
 # Keys that runs made before them lack, with the value such runs were made with: it makes no other trial of them.
 ADDED_LATER = {
+    "model.input_dropout": False,
     "regulariser.name": "none",
     "regulariser.weight": 4.0,
     "train.stop_when_solved": False,
+    "schedule.falls": 4,
     "train.snapshots": 0,
 }
 
@@ -55,6 +57,7 @@ def defaults() -> ConfigDict:
     config.model.embedding = 0  # width of a learned embedding; 0 is one-hot
     config.model.tied = False  # the readout uses the embedding's table
     config.model.dropout = 0.0  # on the outputs of every layer
+    config.model.input_dropout = False  # and, at the same rate, on the learned embedding
     config.model.remat = 0  # steps between stored states in the backward pass; 0 stores all
 
     config.optimiser = ConfigDict()
@@ -77,14 +80,15 @@ def defaults() -> ConfigDict:
     config.regulariser.weight = 4.0
 
     config.schedule = ConfigDict()
-    config.schedule.name = "constant"  # constant, exponential, cosine, plateau
+    config.schedule.name = "constant"  # constant, exponential, cosine, plateau, fall
     config.schedule.warmup = 0  # steps of linear growth before any schedule
-    config.schedule.decay = 0.97  # exponential: the factor; plateau: likewise
+    config.schedule.decay = 0.97  # exponential, plateau, fall: the factor
     config.schedule.unit = "steps"  # exponential: what `begin` and `every` count, steps or epochs
     config.schedule.begin = 0
     config.schedule.every = 1
     config.schedule.final = 0.0  # cosine: the fraction of the rate that is left at the end
-    config.schedule.patience = 2  # plateau: evaluations without improvement before the rate falls
+    config.schedule.patience = 2  # plateau, fall: evaluations without improvement before the rate falls
+    config.schedule.falls = 4  # fall: from then on the rate falls at every evaluation, so many times; then the run ends
 
     config.train = ConfigDict()
     config.train.steps = 1000

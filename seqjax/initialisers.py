@@ -45,6 +45,19 @@ def uniform(scale: float = 1.0):
     return init
 
 
+def uniform_units(scale: float = 1.0):
+    """U[-scale, scale] / sqrt(units), where the units are the larger side of the matrix.
+
+    That is the hidden size for the matrices of a network with fewer inputs and outputs than units, as most are in
+    Jozefowicz, Zaremba & Sutskever (2015), whose start it is.
+    """
+
+    def init(key, shape, dtype=float):
+        return uniform(scale / max(shape) ** 0.5)(key, shape, dtype)
+
+    return init
+
+
 def _need_square(name, shape):
     if shape[0] != shape[1]:
         raise UserError(f"the {name} initialiser needs a square matrix, not {shape[0]} x {shape[1]}")
@@ -61,6 +74,7 @@ INITIALISERS = {
     "orthogonal": _scaled(initializers.orthogonal()),
     "sparse": sparse,
     "uniform": uniform,
+    "uniform_units": uniform_units,
 }
 
 

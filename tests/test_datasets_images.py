@@ -12,6 +12,7 @@ import pytest
 
 from seqjax import datasets
 from seqjax.datasets import images
+from seqjax.datasets.sources import MUSIC
 from seqjax.errors import UserError
 
 # By hand: two training images of 2x3 pixels, labelled 7 and 9, and one test image, labelled 4.
@@ -240,10 +241,11 @@ def test_a_missing_file_alone_is_downloaded_or_named(web, folder):
 # The registry.
 
 
-def test_texts_and_images_are_told_apart():
+def test_texts_images_and_music_are_told_apart():
     assert set(datasets.IMAGES) == {"mnist", "digits"}
-    assert set(datasets.TEXTS) == {"text_file", "tiny_shakespeare", "war_and_peace", "python_stdlib"}
-    assert datasets.SOURCES == datasets.TEXTS | datasets.IMAGES
+    assert {"text_file", "tiny_shakespeare", "war_and_peace", "python_stdlib"} < set(datasets.TEXTS)
+    assert datasets.SOURCES == datasets.TEXTS | datasets.IMAGES | MUSIC
+    assert len(datasets.SOURCES) == len(datasets.TEXTS) + len(datasets.IMAGES) + len(MUSIC)
 
 
 def test_an_unknown_source_names_the_nearest():

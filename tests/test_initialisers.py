@@ -25,6 +25,7 @@ def test_scale_multiplies_what_is_drawn(name):
         ("normal", 1.0),
         ("orthogonal", np.sqrt(1 / 200)),
         ("uniform", np.sqrt(1 / 3)),
+        ("uniform_units", np.sqrt(1 / 3 / 200)),
     ],
 )
 def test_spread_and_mean(name, spread):
@@ -37,6 +38,12 @@ def test_uniform_stays_within_its_bounds():
     drawn = np.asarray(initialiser("uniform", 0.5)(KEY, (100, 100)))
     assert drawn.min() >= -0.5 and drawn.max() <= 0.5
     assert drawn.min() < -0.49 and drawn.max() > 0.49
+
+
+@pytest.mark.parametrize("shape", [(40, 100), (100, 100), (100, 40)])
+def test_uniform_over_the_root_of_the_units_for_input_recurrent_and_output_weights_of_100_units(shape):
+    drawn = np.abs(np.asarray(initialiser("uniform_units", 0.7)(KEY, shape)))
+    assert 0.068 < drawn.max() <= 0.07
 
 
 @pytest.mark.parametrize("hidden", [1, 10, 15, 16, 50])

@@ -225,6 +225,25 @@ def test_many_to_one_drops_what_it_reads():
     assert_close(dropped[dropped != 0], 2 * plain[dropped != 0], rtol=1e-6)
 
 
+def test_an_embedding_is_dropped_where_it_says_so():
+    """At a rate that may be traced, each number by itself, what is left scaled up; not at all without a rate."""
+
+    def seen(dropped, rate):
+        embed = Embedding(VOCAB, 200, rngs=rngs(), dropped=dropped)
+        layers = stack(inputs=200, hidden=200, layers=1)
+        layers.unroll = lambda xs, **options: ((), xs)
+        network = ManyToOne(layers, lambda h, embed: h, embed)
+        options = {} if rate is None else {"dropout_rate": rate, "keys": keys(8)}
+        return network(jnp.zeros((1, 8), int), **options), embed.table[0]
+
+    once, row = jax.jit(partial(seen, False))(0.5)
+    twice, _ = jax.jit(partial(seen, True))(0.5)
+    assert np.mean(once != 0) == pytest.approx(1 / 2, abs=0.05)
+    assert np.mean(twice != 0) == pytest.approx(1 / 4, abs=0.05)  # as embedding and as what is read: two masks
+    assert_close(twice[twice != 0], jnp.broadcast_to(4 * row, (8, 200))[twice != 0], rtol=1e-6)
+    assert_close(seen(True, None)[0], jnp.broadcast_to(row, (8, 200)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("embedding", ["one-hot", "learned", "tied"])
 def test_many_to_many_embeds_runs_and_reads(float64, embedding):
     embed = OneHot(VOCAB) if embedding == "one-hot" else Embedding(VOCAB, HIDDEN, rngs=rngs())

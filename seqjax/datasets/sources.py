@@ -1,8 +1,8 @@
-"""The registry of sources: from a name, and perhaps a path, to the bytes of a text or of labelled images."""
+"""The registry of sources: from a name, and perhaps a path, to the bytes of a text, of labelled images or of music."""
 
 from collections.abc import Callable
 
-from seqjax.datasets import images, texts
+from seqjax.datasets import images, music, texts
 from seqjax.errors import UserError, did_you_mean
 
 # Only `text_file` takes a path.
@@ -11,7 +11,12 @@ TEXTS: dict[str, Callable[..., bytes]] = {
     "tiny_shakespeare": texts.tiny_shakespeare,
     "war_and_peace": texts.war_and_peace,
     "python_stdlib": texts.python_stdlib,
+    "ptb": texts.penn_treebank,
+    "ptb_characters": texts.penn_treebank_characters,
 }
+
+# Texts that come with their own validation and test text: `seqjax.datasets.texts.parts` divides their bytes.
+DIVIDED_TEXTS = ("ptb", "ptb_characters")
 
 # Their bytes are what `seqjax.datasets.images.parse` reads.
 IMAGES: dict[str, Callable[[], bytes]] = {
@@ -19,7 +24,10 @@ IMAGES: dict[str, Callable[[], bytes]] = {
     "digits": images.digits,
 }
 
-SOURCES: dict[str, Callable[..., bytes]] = TEXTS | IMAGES
+# Their bytes are what `seqjax.datasets.music.parse` reads.
+MUSIC: dict[str, Callable[[], bytes]] = {name: file.contents for name, file in music.FILES.items()}
+
+SOURCES: dict[str, Callable[..., bytes]] = TEXTS | IMAGES | MUSIC
 
 
 def source_bytes(source: str, path: str | None) -> bytes:

@@ -53,11 +53,14 @@ def network(
     width = config.model.embedding
     if vocab is None and (width or config.model.tied):
         raise UserError("model.embedding and model.tied are for symbols; the inputs of this task are vectors")
+    dropped = config.model.input_dropout
+    if dropped and not width:
+        raise UserError("model.input_dropout needs a learned embedding: set model.embedding to its width")
     if config.model.tied and outputs != vocab:
         raise UserError(f"model.tied needs as many outputs as symbols: {outputs} is not {vocab}")
     embed = None
     if vocab is not None:
-        embed = Embedding(vocab, width, rngs=rngs) if width else OneHot(vocab)
+        embed = Embedding(vocab, width, rngs=rngs, dropped=dropped) if width else OneHot(vocab)
         inputs = embed.width
     stack = Stack(make_cell, inputs, config.cell.layers, rngs=rngs)
     if config.model.tied:

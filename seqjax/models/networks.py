@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Integer, PyTree
 
 from seqjax.errors import UserError
 from seqjax.initialisers import initialiser
-from seqjax.models.stack import dropout
+from seqjax.models.stack import dropout, fold_in
 from seqjax.products import product
 from seqjax.recurrence import UnitVectors
 
@@ -33,14 +33,29 @@ class OneHot(nnx.Module):
 
 
 class Embedding(nnx.Module):
-    """Symbols as learned vectors, drawn from N(0, 1 / width)."""
+    """Symbols as learned vectors, drawn from N(0, 1 / width).
 
-    def __init__(self, vocab: int, width: int, *, rngs: nnx.Rngs):
+    With `dropped` the network drops them too where it has a dropout rate, so that all connections but the recurrent
+    ones are dropped (Zaremba, Sutskever & Vinyals, 2014, arXiv:1409.2329).
+    """
+
+    def __init__(self, vocab: int, width: int, *, rngs: nnx.Rngs, dropped: bool = False):
         self.width = width
+        self.dropped = dropped
         self.table = nnx.Param(jax.random.normal(rngs.params(), (vocab, width)) / jnp.sqrt(width))
 
     def __call__(self, symbols: Integer[Array | np.ndarray, "*shape"]) -> Float[Array, "*shape width"]:
         return jnp.asarray(self.table[...])[symbols]
+
+
+def _embedded(embed, xs, dropout_rate, keys):
+    """The inputs of the stack."""
+    if embed is None:
+        return xs
+    xs = embed(xs)
+    if dropout_rate is not None and isinstance(embed, Embedding) and embed.dropped:
+        xs = dropout(xs, dropout_rate, fold_in(keys, 0))  # the stack folds in 1 and more
+    return xs
 
 
 class Readout(nnx.Module):
@@ -92,10 +107,10 @@ class ManyToMany(nnx.Module):
     ) -> tuple[PyTree, Float[Array, "time *batch outputs"]]:
         """The state after the last step and the outputs; `options` are those of the stack's `unroll`.
 
-        With `dropout_rate`, the outputs of every layer are dropped at that rate, `keys` being one key an example.
+        With `dropout_rate`, the outputs of every layer (and an embedding that says so) are dropped at that rate, `keys`
+        being one key an example.
         """
-        if self.embed is not None:
-            xs = self.embed(xs)
+        xs = _embedded(self.embed, xs, dropout_rate, keys)
         if state is not None:  # a bidirectional stack takes none
             options["state"] = state
         state, ys = self.stack.unroll(xs, dropout_rate=dropout_rate, keys=keys, **options)
@@ -122,8 +137,7 @@ class ManyToOne(nnx.Module):
         **options,
     ) -> Float[Array, "*batch outputs"]:
         """The outputs; `options` are those of the stack's `unroll`."""
-        if self.embed is not None:
-            xs = self.embed(xs)
+        xs = _embedded(self.embed, xs, dropout_rate, keys)
         _, ys = self.stack.unroll(xs, lengths=lengths, dropout_rate=dropout_rate, keys=keys, **options)
         h = self.stack.last(ys, lengths)
         if dropout_rate is not None:

@@ -28,7 +28,9 @@ def dropout(
     return jnp.where(masks(keys), xs / (1 - rate), 0)
 
 
-def _fold_in(keys: Key[Array, "*batch"], number: int) -> Key[Array, "*batch"]:
+def fold_in(keys: Key[Array, "*batch"], number: int) -> Key[Array, "*batch"]:
+    """Other keys, one an example."""
+
     def fold(key):
         return jax.random.fold_in(key, number)
 
@@ -72,7 +74,7 @@ class Stack(nnx.Module):
         new_state, options = [], {"resets": resets, "lengths": lengths, "remat": remat, "method": method}
         for number, (cell, layer_state) in enumerate(zip(self.layers, state, strict=True)):
             if number and dropout_rate is not None:
-                xs = dropout(xs, dropout_rate, _fold_in(keys, number))
+                xs = dropout(xs, dropout_rate, fold_in(keys, number))
             layer_state, xs = recurrence.unroll(cell, xs, layer_state, **options)
             new_state.append(layer_state)
         return tuple(new_state), xs
@@ -117,7 +119,7 @@ class BidirectionalStack(nnx.Module):
         states, options = [], {"lengths": lengths, "remat": remat, "method": method}
         for number, (forward, backward) in enumerate(zip(self.forward, self.backward, strict=True)):
             if number and dropout_rate is not None:
-                xs = dropout(xs, dropout_rate, _fold_in(keys, number))
+                xs = dropout(xs, dropout_rate, fold_in(keys, number))
             ahead, ys = recurrence.unroll(forward, xs, resets=resets, **options)
             back, zs = recurrence.unroll(backward, xs, resets=backward_resets, reverse=True, **options)
             states.append((ahead, back))

@@ -24,23 +24,29 @@ A problem whose examples are generated one by one is a small subclass of `sequen
 
 from seqjax.errors import UserError, did_you_mean
 from seqjax.tasks.adding import Adding
+from seqjax.tasks.arithmetic import Arithmetic
 from seqjax.tasks.char_lm import CharLM
 from seqjax.tasks.copy_memory import CopyMemory
 from seqjax.tasks.latch import Latch
+from seqjax.tasks.music import Music
 from seqjax.tasks.parity import Parity
 from seqjax.tasks.permutation import Permutation
 from seqjax.tasks.sequential_image import SequentialImage
 from seqjax.tasks.temporal_order import TemporalOrder
+from seqjax.tasks.xml import XML
 
 TASKS = {
     "adding": Adding,
+    "arithmetic": Arithmetic,
     "char_lm": CharLM,
     "copy_memory": CopyMemory,
     "latch": Latch,
+    "music": Music,
     "parity": Parity,
     "permutation": Permutation,
     "sequential_image": SequentialImage,
     "temporal_order": TemporalOrder,
+    "xml": XML,
 }
 
 

@@ -1,4 +1,4 @@
-"""Language modelling of characters or bytes with truncated backpropagation through time.
+"""Language modelling of characters, bytes or words with truncated backpropagation through time.
 
 The text is cut into lanes of equal length that are read side by side, a chunk a step. The recurrent state is carried
 from chunk to chunk; gradients stay within one. When the lanes end they start over, from the initial state.
@@ -14,8 +14,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Integer, Key, PyTree
 from ml_collections import ConfigDict
 
-from seqjax.config import at_least, one_of
+from seqjax.config import at_least, flat, one_of
 from seqjax.datasets import TEXTS, Corpus, prepare, read
+from seqjax.datasets.sources import DIVIDED_TEXTS
+from seqjax.datasets.texts import parts
 from seqjax.errors import UserError
 from seqjax.models import ManyToMany, build
 from seqjax.models.sampling import generate
@@ -55,7 +57,7 @@ class CharLM:
     @classmethod
     def from_corpus(cls, config: ConfigDict, corpus: Corpus) -> "CharLM":
         """The task on a prepared corpus. Raises UserError when a value is out of range or the text too short."""
-        one_of(config, "data.symbols", ("characters", "bytes"))
+        one_of(config, "data.symbols", ("characters", "bytes", "words"))
         one_of(config, "task.reduction", ("mean", "sum"))
         for key, least in (
             ("task.batch", 1),
@@ -68,9 +70,16 @@ class CharLM:
             ("sample.top_k", 0),
         ):
             at_least(config, key, least)
-        text = read(corpus)
-        vocabulary = Vocabulary.of(text, config.data.symbols, config.data.max_vocabulary)
-        task = cls(config, vocabulary, cut(vocabulary.encode(text), config.data.validation, config.data.test))
+        text, divided = read(corpus), config.data.source in DIVIDED_TEXTS
+        texts = parts(text) if divided else [text]
+        vocabulary = Vocabulary.of(b"".join(texts), config.data.symbols, config.data.max_vocabulary)
+        encoded = [vocabulary.encode(part) for part in texts]
+        if divided:
+            _need_no_fractions(config)
+            splits = dict(zip(SPLITS, encoded, strict=True))
+        else:
+            splits = cut(encoded[0], config.data.validation, config.data.test)
+        task = cls(config, vocabulary, splits)
         task.prompt(config.sample.prompt)
         return task
 
@@ -168,7 +177,8 @@ class CharLM:
         """Nats, bits and perplexity per symbol, over every symbol but the first.
 
         The text is read in lanes side by side, divided among the devices of `mesh`. Each lane reads `WARM_UP` symbols
-        before its part without counting them.
+        before its part without counting them. Perplexities of words are those of the papers, where line breaks count
+        and one state is carried through the whole text, but for what a lane could know from before its warm-up.
         """
         if len(symbols) < 2:
             raise UserError(f"a text of {len(symbols)} symbols has nothing to predict; it needs at least 2")
@@ -185,11 +195,9 @@ class CharLM:
         return {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(min(nats, 700.0))}
 
     def prompt(self, text: str) -> Integer[np.ndarray, "time"]:
-        """The symbols of a prompt; a line break, or the first symbol there is, for an empty one."""
-        if not text:
-            newline = ord("\n")
-            return np.asarray([self.vocabulary.symbols.index(newline) if newline in self.vocabulary.symbols else 0])
-        return self.vocabulary.encode(text, f"the prompt {text!r}")
+        """The symbols of a prompt; a line break, or the first symbol there is, for one without any."""
+        symbols = self.vocabulary.encode(text, f"the prompt {text!r}") if text else ()
+        return symbols if len(symbols) else np.asarray([self.vocabulary.line_break])
 
     def sample(
         self,
@@ -213,6 +221,15 @@ class CharLM:
             top_k=settings.top_k if top_k is None else top_k,
         )
         return self.vocabulary.decode(np.concatenate([self.prompt(prompt) if prompt else [], written]).astype(int))
+
+
+def _need_no_fractions(config: ConfigDict) -> None:
+    for key in ("data.validation", "data.test"):
+        if fraction := flat(config)[key]:
+            raise UserError(
+                f"{key} is {fraction:g}, but the source {config.data.source!r} comes with its own validation and test "
+                "text: set data.validation and data.test to 0"
+            )
 
 
 def cut(symbols: Integer[np.ndarray, "time"], validation: float, test: float) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
-"""Symbols of a text: its distinct characters, or its distinct bytes."""
+"""Symbols of a text: its distinct characters, bytes or words."""
 
+import collections
 import dataclasses
 import logging
 
@@ -7,61 +8,109 @@ import numpy as np
 
 from seqjax.errors import UserError
 
+LINE_BREAK = "<eos>"  # as a word
+UNKNOWN = "<unk>"
+
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """A sorted list of symbols: code points where `kind` is "characters", byte values where it is "bytes"."""
+    """A list of symbols: code points where `kind` is "characters" and byte values where it is "bytes", both sorted;
+    where it is "words", strings, the most frequent first.
+
+    Words stand between blanks; a line break is the word `<eos>`. Words outside the list become `<unk>`, if it holds
+    that.
+    """
 
     kind: str
-    symbols: tuple[int, ...]
+    symbols: tuple[int, ...] | tuple[str, ...]
 
     @classmethod
     def of(cls, text: bytes, kind: str, limit: int) -> "Vocabulary":
         """The symbols of `text`. Falls back to bytes, and says so, where the text is not UTF-8 or holds more than
-        `limit` distinct characters.
+        `limit` distinct characters. Of more than `limit` distinct words the rarest become `<unk>`.
         """
-        if kind == "characters":
+        if kind != "bytes":
             try:
-                points = _code_points(text)
+                return cls._words(text, limit) if kind == "words" else cls._characters(text, limit)
             except UnicodeDecodeError as error:
                 logging.warning("the text is not UTF-8 (byte %d); its symbols are bytes", error.start)
-            else:
-                distinct = np.unique(points)
-                if len(distinct) <= limit:
-                    return cls("characters", tuple(distinct.tolist()))
-                logging.warning(
-                    "the text has %d distinct characters, more than %d; its symbols are bytes", len(distinct), limit
-                )
+        return cls._bytes(text)
+
+    @classmethod
+    def _bytes(cls, text):
         return cls("bytes", tuple(np.unique(np.frombuffer(text, np.uint8)).tolist()))
+
+    @classmethod
+    def _characters(cls, text, limit):
+        distinct = np.unique(_code_points(text))
+        if len(distinct) <= limit:
+            return cls("characters", tuple(distinct.tolist()))
+        logging.warning(
+            "the text has %d distinct characters, more than %d; its symbols are bytes", len(distinct), limit
+        )
+        return cls._bytes(text)
+
+    @classmethod
+    def _words(cls, text, limit):
+        counted = collections.Counter(words_of(text.decode("utf-8")))
+        ordered = sorted(counted, key=lambda word: (-counted[word], word))
+        if len(ordered) > limit:
+            logging.warning("the text has %d distinct words, more than %d; the rarest are <unk>", len(ordered), limit)
+            ordered = [UNKNOWN, *(word for word in ordered if word != UNKNOWN)][:limit]
+        return cls("words", tuple(ordered))
 
     def __len__(self) -> int:
         return len(self.symbols)
 
     def encode(self, text: str | bytes, what: str = "the text") -> np.ndarray:
-        """`[time]` symbol numbers. Raises UserError naming the characters the vocabulary does not hold."""
+        """`[time]` symbol numbers. Raises UserError naming the characters or words the vocabulary does not hold."""
         if self.kind == "bytes":
             raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-            points = np.frombuffer(raw, np.uint8)
-        else:
-            try:
-                points = _code_points(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
-            except UnicodeDecodeError as error:
-                raise UserError(f"{what} is not UTF-8, and this vocabulary is of characters") from error
+            return self._numbers(np.frombuffer(raw, np.uint8), what)
+        raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        try:
+            return self._numbers_of_words(raw, what) if self.kind == "words" else self._numbers(_code_points(raw), what)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{what} is not UTF-8, and this vocabulary is of {self.kind}") from error
+
+    def _numbers(self, points, what):
         known = np.asarray(self.symbols)
         index = np.searchsorted(known, points).clip(max=len(known) - 1)
         unknown = np.unique(points[known[index] != points])
-        if len(unknown):
-            shown = ", ".join(repr(chr(p)) if self.kind == "characters" else f"byte {p:#04x}" for p in unknown[:10])
+        self._need_none([repr(chr(p)) if self.kind == "characters" else f"byte {p:#04x}" for p in unknown], what)
+        return self._narrow(index)
+
+    def _numbers_of_words(self, raw, what):
+        places = {word: place for place, word in enumerate(self.symbols)}
+        words = words_of(raw.decode("utf-8"))
+        if UNKNOWN not in places:
+            self._need_none(sorted({repr(word) for word in words if word not in places}), what)
+        unknown = places.get(UNKNOWN)
+        return self._narrow(np.asarray([places.get(word, unknown) for word in words], int))
+
+    def _need_none(self, unknown: list[str], what: str) -> None:
+        if unknown:
             more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
-            raise UserError(f"{what} holds {shown}{more}, which the training text did not")
-        return index.astype(np.uint8 if len(known) <= 256 else np.int32)
+            raise UserError(f"{what} holds {', '.join(unknown[:10])}{more}, which the training text did not")
+
+    def _narrow(self, index):
+        return index.astype(np.uint8 if len(self) <= 256 else np.int32)
+
+    @property
+    def line_break(self) -> int:
+        """The number of the line break; 0 where the text had none."""
+        symbol = LINE_BREAK if self.kind == "words" else ord("\n")
+        return self.symbols.index(symbol) if symbol in self.symbols else 0
 
     def decode(self, indices) -> str:
-        """The text of symbol numbers; bytes that are no UTF-8 become U+FFFD."""
-        points = [self.symbols[i] for i in np.asarray(indices)]
+        """The text of symbol numbers; bytes that are no UTF-8 become U+FFFD, words have a blank between them."""
+        symbols = [self.symbols[i] for i in np.asarray(indices)]
         if self.kind == "bytes":
-            return bytes(points).decode("utf-8", "replace")
-        return "".join(map(chr, points))
+            return bytes(symbols).decode("utf-8", "replace")
+        if self.kind == "words":
+            text = " ".join("\n" if word == LINE_BREAK else word for word in symbols)
+            return "\n".join(line.strip() for line in text.split("\n"))
+        return "".join(map(chr, symbols))
 
     def to_json(self) -> dict:
         return {"kind": self.kind, "symbols": list(self.symbols)}
@@ -69,6 +118,11 @@ class Vocabulary:
     @classmethod
     def from_json(cls, saved: dict) -> "Vocabulary":
         return cls(saved["kind"], tuple(saved["symbols"]))
+
+
+def words_of(text: str) -> list[str]:
+    """The words between blanks, every line break one of them."""
+    return text.replace("\n", f" {LINE_BREAK} ").split()
 
 
 def _code_points(text: bytes) -> np.ndarray:
