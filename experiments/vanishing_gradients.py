@@ -14,7 +14,7 @@ from seqjax.errors import UserError
 def main(arguments: list[str]) -> int:
     """Measure, draw and write the page, whose path is the last line printed; returns 1 when something failed."""
     parser = entry.parser("vanishing_gradients", __doc__)
-    parser.add_argument("--cells", metavar="NAMES", help="with commas between (default: all)")
+    parser.add_argument("--cells", metavar="NAMES", help="with commas between (default: all but variants)")
     parser.add_argument("--length", type=int, metavar="T", help="steps of the adding problem (default: 100)")
     parser.add_argument("--hidden", type=int, metavar="N", help="units of every network (default: 32)")
     parser.add_argument("--seeds", type=int, metavar="S", help="networks of every kind (default: 5)")
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     if options.run is not None:
         return _look_into(options, given)
     settings = Settings(**given)
-    cells = _cells(options.cells)
+    cells = chosen_cells(options.cells)
 
     from seqjax.report import gradients_write
     from seqjax.studies import vanishing_gradients
@@ -78,11 +78,12 @@ def _look_into(options, given: dict) -> int:
     return 0
 
 
-def _cells(names: str | None) -> list[str]:
-    from seqjax.cells import CELLS, find_cell
+def chosen_cells(names: str | None) -> list[str]:
+    """Those that `--cells` names, or every registered cell but those that are a variant of another."""
+    from seqjax.cells import CELLS, VARIANTS, find_cell
 
     if names is None:
-        return list(CELLS)
+        return [name for name in CELLS if name not in VARIANTS]
     chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     if not chosen:
         raise UserError("--cells names no cell; give names with commas between, such as --cells=rnn,lstm")

@@ -5,6 +5,8 @@ that step. They know nothing of how the package packs its matrices; `PACKING` al
 parameter is which matrix.
 """
 
+from functools import partial
+
 import numpy as np
 
 
@@ -137,6 +139,83 @@ def lru(p, state, x):
     return (h.real, h.imag), y
 
 
+def jozefowicz_parts(p, state, x, removed):
+    """The tanh i, the gates j and f, and the tanh o; the one that is removed is 1."""
+
+    def part(name, activation):
+        return 1.0 if name == removed else activation(p[f"W_x{name}"] @ x + p[f"W_h{name}"] @ state[1] + p[f"b_{name}"])
+
+    return part("i", np.tanh), part("j", sigmoid), part("f", sigmoid), part("o", np.tanh)
+
+
+def jozefowicz_gates(p, state, x, removed=""):
+    _, j, f, _ = jozefowicz_parts(p, state, x, removed)
+    return {name: gate for name, letter, gate in (("input", "j", j), ("forget", "f", f)) if letter != removed}
+
+
+def jozefowicz(p, state, x, removed=""):
+    i, j, f, o = jozefowicz_parts(p, state, x, removed)
+    c = state[0] * f + i * j
+    h = np.tanh(c) * o
+    return (c, h), h
+
+
+REMOVED = {"": "", "_no_forget": "f", "_no_input": "j", "_no_output": "o", "_bias": ""}
+
+
+def greff_parts(p, state, x, variant):
+    """i, f and o, a gate that is left out being 1, then c' and h': one LSTM, and what each variant changes in it."""
+    c, h, *gates_before = state
+
+    def block(name):
+        return p[f"W_x{name}"] @ x + p[f"W_h{name}"] @ h + p[f"b_{name}"]
+
+    def gate(name, c):
+        if variant == f"n{name}g":
+            return 1.0
+        if variant == "cifg" and name == "f":
+            return 1 - gate("i", c)
+        a = block(name)
+        if variant != "np":
+            a = a + p[f"p_{name}"] * c
+        if variant == "fgr":
+            a = a + sum(p[f"R_{before}{name}"] @ g for before, g in zip("ifo", gates_before, strict=True))
+        return sigmoid(a)
+
+    z = block("z") if variant == "niaf" else np.tanh(block("z"))
+    i, f = gate("i", c), gate("f", c)
+    c = i * z + f * c
+    o = gate("o", c)
+    return i, f, o, c, o * (c if variant == "noaf" else np.tanh(c))
+
+
+def greff_gates(p, state, x, variant=""):
+    i, f, o, *_ = greff_parts(p, state, x, variant)
+    gates = {"input": i, "forget": f, "output": o}
+    return {name: gate for name, gate in gates.items() if variant != f"n{name[0]}g"}
+
+
+def greff(p, state, x, variant=""):
+    i, f, o, c, h = greff_parts(p, state, x, variant)
+    return (c, h, i, f, o) if variant == "fgr" else (c, h), h
+
+
+GREFF = ("nig", "nfg", "nog", "niaf", "noaf", "cifg", "np", "fgr")
+
+
+def nas(p, state, x):
+    c, h = state
+    a, m = ([p[f"W_{side}{k}"] @ vector for k in range(8)] for side, vector in (("x", x), ("h", h)))
+    l0, l1 = sigmoid(a[0] + m[0]), np.maximum(a[1] + m[1], 0)
+    l2, l3 = sigmoid(a[2] + m[2]), np.maximum(a[3] * m[3], 0)
+    l4, l5 = np.tanh(a[4] + m[4]), sigmoid(a[5] + m[5])
+    l6, l7 = np.tanh(a[6] + m[6]), sigmoid(a[7] + m[7])
+    p0, p1, p2, p3 = np.tanh(l0 * l1), np.tanh(l2 + l3), np.tanh(l4 * l5), sigmoid(l6 + l7)
+    c = np.tanh(p0 + c) * p1
+    h = np.tanh(c * np.tanh(p2 + p3))
+    return (c, h), h
+
+
 STEPS = {
     "rnn": rnn,
     "lstm": lstm,
@@ -148,6 +227,10 @@ STEPS = {
     "min_gru": min_gru,
     "min_lstm": min_lstm,
     "lru": lru,
+    **{f"lstm_j{suffix}": partial(jozefowicz, removed=removed) for suffix, removed in REMOVED.items()},
+    "lstm_peephole": greff,
+    **{f"lstm_peephole_{variant}": partial(greff, variant=variant) for variant in GREFF},
+    "nas": nas,
 }
 
 GATES = {
@@ -159,7 +242,18 @@ GATES = {
     "mut3": mut3_gates,
     "min_gru": min_gru_gates,
     "min_lstm": min_lstm_gates,
+    **{f"lstm_j{suffix}": partial(jozefowicz_gates, removed=removed) for suffix, removed in REMOVED.items()},
+    "lstm_peephole": greff_gates,
+    **{f"lstm_peephole_{variant}": partial(greff_gates, variant=variant) for variant in GREFF},
 }
+
+
+def lstm_packing(gates, peepholes=""):
+    """Of an LSTM whose `w`, `u` and `b` hold the blocks of these letters, and `p` the peepholes of those."""
+    packing = {"w": "W_x", "u": "W_h", "b": "b_"}
+    packing = {parameter: " ".join(prefix + gate for gate in gates) for parameter, prefix in packing.items()}
+    return packing | ({"p": " ".join(f"p_{gate}" for gate in peepholes)} if peepholes else {})
+
 
 PACKING = {
     "rnn": {"w": "W_xh", "u": "W_hh", "b": "b_h"},
@@ -177,6 +271,22 @@ PACKING = {
         "c": "C_re / C_im",
         "d": "D",
     },
+    "lstm_j": lstm_packing("ijfo"),
+    "lstm_j_no_forget": lstm_packing("ijo"),
+    "lstm_j_no_input": lstm_packing("ifo"),
+    "lstm_j_no_output": lstm_packing("ijf"),
+    "lstm_j_bias": lstm_packing("ijfo"),
+    "lstm_peephole": lstm_packing("zifo", "ifo"),
+    "lstm_peephole_nig": lstm_packing("zfo", "fo"),
+    "lstm_peephole_nfg": lstm_packing("zio", "io"),
+    "lstm_peephole_nog": lstm_packing("zif", "if"),
+    "lstm_peephole_niaf": lstm_packing("zifo", "ifo"),
+    "lstm_peephole_noaf": lstm_packing("zifo", "ifo"),
+    "lstm_peephole_cifg": lstm_packing("zio", "io"),
+    "lstm_peephole_np": lstm_packing("zifo"),
+    "lstm_peephole_fgr": lstm_packing("zifo", "ifo")
+    | {f"r_{before}": f"R_{before}i R_{before}f R_{before}o" for before in "ifo"},
+    "nas": {"w": " ".join(f"W_x{k}" for k in range(8)), "u": " ".join(f"W_h{k}" for k in range(8))},
 }
 
 

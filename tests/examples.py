@@ -6,6 +6,16 @@ from flax import nnx
 
 from seqjax.cells import CELLS
 
+# Cells with the state `(c, h)` and the one product of h with a matrix that the LSTM has, and other functions of their
+# elements: see `test_cells_like_the_lstm_have_its_state_and_its_product`. Those that look at states and products alone,
+# the engine and the analyses, cannot tell them from it: their longest tests run on the DISTINCT cells.
+LIKE_THE_LSTM = {
+    *("lstm_j", "lstm_j_no_forget", "lstm_j_no_input", "lstm_j_no_output", "lstm_j_bias"),
+    *("lstm_peephole", "lstm_peephole_nig", "lstm_peephole_nfg", "lstm_peephole_nog", "lstm_peephole_niaf"),
+    *("lstm_peephole_noaf", "lstm_peephole_cifg", "lstm_peephole_np"),
+}
+DISTINCT = [name for name in CELLS if name not in LIKE_THE_LSTM]
+
 
 def numbers(seed, *shape):
     """N(0, 1), as NumPy array of 64 bits."""

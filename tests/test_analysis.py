@@ -39,6 +39,8 @@ BLOCKS = {
     "mut1": ["u_h", "u_r"],
     "mut2": ["u_h", "u_zr[0]", "u_zr[1]"],
     "mut3": ["u_h", "u_r", "u_z"],
+    "lstm_peephole_fgr": [*(f"r_{gate}[{k}]" for gate in "fio" for k in range(3)), *(f"u[{k}]" for k in range(4))],
+    "nas": [f"u[{k}]" for k in range(8)],
 }
 GATES = {
     "rnn": set(),
@@ -51,6 +53,8 @@ GATES = {
     "min_gru": {"update"},
     "min_lstm": {"forget", "input"},
     "lru": set(),
+    "lstm_peephole_fgr": {"input", "forget", "output"},
+    "nas": set(),
 }
 
 

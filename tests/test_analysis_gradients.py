@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from examples import assert_close, numbers
+from examples import DISTINCT, assert_close, numbers
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 INPUTS, HIDDEN, TIME = 3, 4, 6
 CLOSE = {"rtol": 1e-11, "atol": 1e-14}
-every_cell = pytest.mark.parametrize("name", CELLS)
+every_cell = pytest.mark.parametrize("name", DISTINCT)
 
 
 def random_cell(name, hidden=HIDDEN, **options):

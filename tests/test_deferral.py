@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from examples import assert_close, make, numbers
+from examples import DISTINCT, assert_close, make, numbers
 from flax import nnx
 
 from seqjax.cells import CELLS
@@ -229,7 +229,7 @@ def test_callbacks_run_at_every_step():
     assert len(calls) == 5
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", DISTINCT)
 @pytest.mark.parametrize("time", [256, 263])
 def test_long_sequences_in_segments(float64, name, time):
     """Of a length that a segment divides, and of a prime one."""
@@ -237,7 +237,7 @@ def test_long_sequences_in_segments(float64, name, time):
     assert_close(everything(cell, xs), everything(cell, xs, method="scan"), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_trials_stacked_under_vmap(float64, name):
     """One program for several cells with weights of their own."""
     cells = [make(name, INPUTS, HIDDEN, seed) for seed in range(3)]

@@ -75,8 +75,12 @@ def test_a_sweep_ends_with_a_leaderboard_and_a_report(folder, swept):
     last = ended.stdout.strip().splitlines()[-1]
     assert last.startswith("report: ")
     assert pathlib.Path(last.removeprefix("report: ")).is_file()
-    allocation = runs[0].environment()["allocation"]
-    assert allocation == {"cores": 1, "host_devices": 1, "gpu": False}
+    for run in runs:  # the two seeds of a cell share a process
+        allocation = run.environment()["allocation"]
+        stack = allocation.pop("stack")
+        assert run.name in stack
+        assert {name.partition("-")[0] for name in stack} == {run.trial()["config"]["cell"]["name"]}
+        assert allocation == {"cores": 1, "host_devices": 1, "gpu": False}
     assert not (folder / "swept" / "rnn").exists()
 
 
@@ -164,7 +168,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(folder):
 
 
 def test_a_trial_whose_process_dies_is_reported_and_the_others_go_on(folder):
-    arguments = command(folder, "dying", "--sweep=seeds", "--workers=1", **{"train.steps": 300})
+    arguments = command(folder, "dying", "--sweep=seeds", "--workers=1", "--stack=1", **{"train.steps": 300})
     process = subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, text=True)
     deadline, victim = time.monotonic() + 120, None
     while victim is None and time.monotonic() < deadline:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import test_sequence_tasks
 import tiny
+from examples import DISTINCT
 from flax import nnx
 from test_loop import outcome, start, stop_after
 
@@ -26,7 +27,7 @@ def test_lags_are_powers_of_two_and_the_longest():
     assert lags(9) == [0, 1, 2, 4, 8]
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_a_probe_is_what_the_analysis_finds(name):
     cell = CELLS[name](3, 4, rngs=nnx.Rngs(0))
     readout = Readout(4, 2, rngs=nnx.Rngs(1))

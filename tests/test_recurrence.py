@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from examples import assert_close, cast, make, numbers
+from examples import DISTINCT, assert_close, cast, make, numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +20,7 @@ INPUTS, HIDDEN, TIME = 3, 4, 7
 CLOSE = {"rtol": 1e-11, "atol": 1e-13}
 
 every_cell = pytest.mark.parametrize("name", CELLS)
+distinct_cells = pytest.mark.parametrize("name", DISTINCT)
 one_and_two_states = pytest.mark.parametrize("name", ["gru", "lstm"])
 
 
@@ -77,7 +78,10 @@ def random_resets(time, batch, seed=0):
     return np.random.default_rng(seed).random((time, *batch)) < 0.3
 
 
-@pytest.mark.parametrize(("name", "batch"), [*((name, (2, 3)) for name in CELLS), ("gru", (3,)), ("lstm", ())])
+@pytest.mark.parametrize(
+    ("name", "batch"),
+    [*((name, (2, 3)) for name in DISTINCT), ("gru", (3,)), ("lstm", ()), ("lstm_j", ()), ("lstm_peephole", ())],
+)
 def test_equals_the_definition_example_by_example(float64, name, batch):
     cell, xs, state = example(name, batch)
 
@@ -101,7 +105,7 @@ def test_starts_from_the_cells_initial_state(float64, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "reverse", "remat"), [*((name, True, 3) for name in CELLS), ("gru", False, None), ("lstm", False, None)]
+    ("name", "reverse", "remat"), [*((name, True, 3) for name in DISTINCT), ("gru", False, None), ("lstm", False, None)]
 )
 def test_everything_at_once_equals_a_plain_loop(float64, name, reverse, remat):
     """Resets and lengths from none to all, values and gradients."""
@@ -114,7 +118,7 @@ def test_everything_at_once_equals_a_plain_loop(float64, name, reverse, remat):
 
 @settings(max_examples=8, deadline=None, derandomize=True, database=None)
 @given(
-    name=st.sampled_from(sorted(CELLS)),
+    name=st.sampled_from(sorted(DISTINCT)),
     time=st.integers(1, 6),
     batch=st.sampled_from([(), (1,), (3,), (2, 2)]),
     reverse=st.booleans(),
@@ -167,7 +171,7 @@ def test_no_gradient_crosses_a_reset(float64, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "reverse"), [*((name, False) for name in CELLS), *((name, True) for name in ["gru", "lstm"])]
+    ("name", "reverse"), [*((name, False) for name in DISTINCT), *((name, True) for name in ["gru", "lstm"])]
 )
 def test_what_stands_in_the_padding_reaches_nothing(float64, name, reverse):
     """Neither values nor gradients, not even a NaN: 0 times NaN is NaN, so a gradient needs more than a selection."""
@@ -227,7 +231,7 @@ def test_remat_stores_a_state_a_segment():
     assert scratch(20) < 0.6 * scratch(None)
 
 
-@every_cell
+@distinct_cells
 def test_chunks_with_the_state_carried_equal_one_long_run(float64, name):
     cell, xs, state = example(name, (2,), time=6)
     long_state, long_ys = unroll(cell, xs, state)
@@ -238,7 +242,7 @@ def test_chunks_with_the_state_carried_equal_one_long_run(float64, name):
     assert_close((state, jnp.concatenate(chunks)), (long_state, long_ys), **CLOSE)
 
 
-@every_cell
+@distinct_cells
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_numbers_keep_their_type_under_strict_promotion(name, dtype):
     cell, xs = cast(make(name, INPUTS, HIDDEN), dtype), jnp.zeros((TIME, 2, INPUTS), dtype)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import test_sequence_tasks
 import tiny
-from examples import make, numbers
+from examples import DISTINCT, make, numbers
 from flax import nnx
 
 from seqjax.analysis import observe
@@ -81,7 +81,7 @@ def test_gradients_that_have_vanished_are_left_out():
     assert np.isfinite(jax.grad(lambda network: omega(network, (none,)))(network).stack.layers[0].u[...]).all()
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if name != "rnn"])
+@pytest.mark.parametrize("name", [name for name in DISTINCT if name != "rnn"])
 def test_a_gated_cell_is_penalised_for_the_stretch_of_its_whole_state(float64, name):
     cell = make(name, 3, HIDDEN)
     network, seen = observed(cell)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from experiments.vanishing_gradients import main
+from experiments.vanishing_gradients import chosen_cells, main
 from seqjax.analysis import state_gradients
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
@@ -214,6 +214,14 @@ def test_a_cell_without_a_recurrent_matrix_is_measured_like_any_other(monkeypatc
     study = cells.measure("leaky", settings.Settings(length=10, hidden=3, seeds=1, training_steps=1))
     lags = np.arange(11.0)
     np.testing.assert_allclose(study.spectra["hidden"][0, 0, :, 0], 0.5**lags, rtol=1e-12)
+
+
+def test_every_registered_cell_is_shown_but_variants_of_another_unless_named(monkeypatch):
+    monkeypatch.setitem(CELLS, "leaky", Leaky)
+    shown = chosen_cells(None)
+    assert {"rnn", "lstm", "lstm_peephole", "nas", "leaky"} <= {*shown}
+    assert not [name for name in shown if name.startswith("lstm_peephole_")]
+    assert chosen_cells("lstm_peephole_np,rnn") == ["lstm_peephole_np", "rnn"]
 
 
 def test_a_cell_that_fails_gives_a_sentence(monkeypatch, tmp_path):

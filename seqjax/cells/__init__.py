@@ -5,10 +5,43 @@ import inspect
 from seqjax.cells.gru import GRU, GRUResetAfter
 from seqjax.cells.lru import LRU
 from seqjax.cells.lstm import LSTM
+from seqjax.cells.lstm_jozefowicz import (
+    JozefowiczLSTM,
+    JozefowiczLSTMBias,
+    JozefowiczLSTMNoForget,
+    JozefowiczLSTMNoInput,
+    JozefowiczLSTMNoOutput,
+)
+from seqjax.cells.lstm_peephole import PeepholeLSTM, PeepholeLSTMCIFG, PeepholeLSTMFGR
+from seqjax.cells.lstm_peephole_without import (
+    PeepholeLSTMNFG,
+    PeepholeLSTMNIAF,
+    PeepholeLSTMNIG,
+    PeepholeLSTMNOAF,
+    PeepholeLSTMNOG,
+    PeepholeLSTMNP,
+)
 from seqjax.cells.min_gru import MinGRU, MinLSTM
 from seqjax.cells.mut import MUT1, MUT2, MUT3
+from seqjax.cells.nas import NASCell
 from seqjax.cells.rnn import RNN
 from seqjax.errors import UserError, did_you_mean
+
+# Cells that are another with one thing changed. They are cells like any other; a study of all shows the other alone.
+VARIANTS = {
+    "lstm_j_no_forget": JozefowiczLSTMNoForget,
+    "lstm_j_no_input": JozefowiczLSTMNoInput,
+    "lstm_j_no_output": JozefowiczLSTMNoOutput,
+    "lstm_j_bias": JozefowiczLSTMBias,
+    "lstm_peephole_nig": PeepholeLSTMNIG,
+    "lstm_peephole_nfg": PeepholeLSTMNFG,
+    "lstm_peephole_nog": PeepholeLSTMNOG,
+    "lstm_peephole_niaf": PeepholeLSTMNIAF,
+    "lstm_peephole_noaf": PeepholeLSTMNOAF,
+    "lstm_peephole_cifg": PeepholeLSTMCIFG,
+    "lstm_peephole_np": PeepholeLSTMNP,
+    "lstm_peephole_fgr": PeepholeLSTMFGR,
+}
 
 CELLS = {
     "rnn": RNN,
@@ -21,6 +54,10 @@ CELLS = {
     "min_gru": MinGRU,
     "min_lstm": MinLSTM,
     "lru": LRU,
+    "lstm_j": JozefowiczLSTM,
+    "lstm_peephole": PeepholeLSTM,
+    "nas": NASCell,
+    **VARIANTS,
 }
 
 _COMMON = {"self", "inputs", "hidden", "rngs", "kernel_init", "recurrent_init"}
