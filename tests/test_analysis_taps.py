@@ -13,7 +13,7 @@ from seqjax.analysis import Seen, Tapped, network_slots, observe, slots, state_g
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
 from seqjax.models import BidirectionalStack, ManyToMany, ManyToOne, OneHot, Readout, Stack, parameters
-from seqjax.models.stack import _fold_in, dropout
+from seqjax.models.stack import fold_in, dropout
 from seqjax.recurrence import initial_state, unroll
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -96,7 +96,7 @@ def test_the_states_seen_are_those_of_a_run_step_by_step(float64, cell):
     xs = model.embed(symbols()).dense()
     for number, (layer, layer_seen) in enumerate(zip(model.stack.layers, seen, strict=True)):
         if number:
-            xs = dropout(xs, DROPOUT["dropout_rate"], _fold_in(DROPOUT["keys"], number))
+            xs = dropout(xs, DROPOUT["dropout_rate"], fold_in(DROPOUT["keys"], number))
         state, rows = initial_state(layer, (BATCH,)), []
         step = jax.jit(jax.vmap(layer))
         for x in xs:

@@ -121,8 +121,9 @@ def test_the_gradients_are_those_of_the_analysis(out):
             norms.append(np.linalg.norm(gradients, axis=-1).mean(-1)[::-1])
     rows = where(table(out, "gradient_by_lag"), cell="rnn", training="before")
     np.testing.assert_array_equal(column(rows, "lag"), np.arange(12))
-    np.testing.assert_allclose(column(rows, "median"), np.median(norms, 0), rtol=1e-9)
-    np.testing.assert_allclose(column(rows, "least"), np.min(norms, 0), rtol=1e-9)
+    # The weights are drawn in 32 bits, and how that program was compiled, here or there, moves the last of them.
+    np.testing.assert_allclose(column(rows, "median"), np.median(norms, 0), rtol=2e-6)
+    np.testing.assert_allclose(column(rows, "least"), np.min(norms, 0), rtol=2e-6)
 
 
 def test_a_linear_network_stretches_by_its_scale_at_every_step(out):

@@ -108,7 +108,7 @@ def step_factors(studies, training_steps: int) -> str:
     gates = [study.cell for study in studies if has_forget_gate(study)]
     if gates:
         said += f"For {' and '.join(gates)}: the forget gate, with its 10th and 90th percentile over units and batch, "
-        said += "which is the memory's own path and not all of the Jacobian: its height is not to be compared. "
+        said += "which is most of the memory's own path and not all of the Jacobian: its height is not to be compared. "
     if len(gates) < len(studies):
         cells = "For the other cells" if gates else "Of every cell"
         said += f"{cells}: the smallest, median and largest singular value of the Jacobian ds_t/ds_(t-1). "
