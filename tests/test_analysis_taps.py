@@ -13,7 +13,7 @@ from seqjax.analysis import Seen, Tapped, network_slots, observe, slots, state_g
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
 from seqjax.models import BidirectionalStack, ManyToMany, ManyToOne, OneHot, Readout, Stack, parameters
-from seqjax.models.stack import fold_in, dropout
+from seqjax.models.stack import dropout, fold_in
 from seqjax.recurrence import initial_state, unroll
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
