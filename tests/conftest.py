@@ -2,12 +2,16 @@
 
 import os
 import pathlib
+import signal
+
+# Commands under test are interrupted; a shell that runs the tests in the background has them ignore that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before JAX is imported: two host devices, so that sharded code is tested on every machine.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 
-import jaxtyping
+import jaxtyping  # noqa: E402
 
 CHECKED = "analysis cells initialisers interpret linear_recurrence models recurrence spectra tasks"
 jaxtyping.install_import_hook([f"seqjax.{name}" for name in CHECKED.split()], "beartype.beartype")

@@ -421,7 +421,7 @@ def test_progress_names_the_measure_and_says_when_a_run_solved_the_task(tmp_path
 def test_progress_shows_the_last_score_where_the_last_record_is_another(tmp_path):
     run = make_run(tmp_path, scores=(0.75,), state="running")
     progress = Progress(Console(file=io.StringIO()), 1)
-    assert progress._row(SimpleNamespace(run=run))[:3] == (run.name, "100/1000", "0.7500 error (validation)")
+    assert progress._row(SimpleNamespace(runs=[run]))[:3] == (run.name, "100/1000", "0.7500 error (validation)")
     with run.metrics.appending() as metrics:
         metrics.add({"kind": "probe", "step": 100, **{f"layer0.gradient.hidden.lag{n}": 1 / 3 for n in range(200)}})
-    assert progress._row(SimpleNamespace(run=run))[2] == "0.7500 error (validation)"
+    assert progress._row(SimpleNamespace(runs=[run]))[2] == "0.7500 error (validation)"

@@ -267,7 +267,7 @@ def run(tmp_path):
 def test_a_trained_run_is_looked_into_on_its_own_task(run, tmp_path):
     directory, network = run
     weights = {f"best.{name}": np.asarray(value) for name, value in parameters.flatten(network).items()}
-    checkpoints.save(directory.checkpoints, 1, weights, {})
+    checkpoints.save(directory.checkpoints, 1, weights, {"best_step": 1})
     assert main([f"--run={directory.path}", f"--out={tmp_path / 'out'}", "--workers=0"]) == 0
     rows = where(table(tmp_path / "out", "trained_gradient_by_lag"), layer="2", state="hidden")
     np.testing.assert_array_equal(column(rows, "lag"), np.arange(len(rows)))
