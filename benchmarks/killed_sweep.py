@@ -41,7 +41,7 @@ def sweep_seeds():
 """
 TO_TRAINING = (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGINT)
 TO_LAUNCHER = (signal.SIGKILL, signal.SIGINT)
-MEAN_PAUSE = 4.0  # seconds between two attacks
+MEAN_PAUSE = 8.0  # seconds between two attacks
 MOST_LAUNCHES = 200
 
 

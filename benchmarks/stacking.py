@@ -4,9 +4,9 @@
 
 Two at a time in every case, a core each. The trials are character models of tiny Shakespeare (LSTM of 32 units, lanes
 of 8, chunks of 50, 2,000 steps of Adam, eight learning rates by two seeds), each evaluated on the validation text twice
-and once at its end. Compiled programs are not kept from one case to the next ("cold"); one more case shows processes
-that find them kept. The PyTorch trials are the same networks on the same text, one thread each, without samples,
-checkpoints that verify, or a report. Cases take turns; the table gives the best of the repeats.
+and once at its end. Compiled programs are not kept from one case to the next ("cold"); where they are "kept", processes
+find those of the repeats before. The PyTorch trials are the same networks on the same text, one thread each, without
+samples, checkpoints that verify, or a report. Cases take turns; the table gives the best of the repeats.
 """
 
 import argparse
@@ -131,15 +131,16 @@ def torch_trial(folder: str, rate: float, seed: int, core: int) -> None:
         optimiser.step()
         if (step + 1) % EVAL_EVERY == 0:
             score = evaluate()
-    name = pathlib.Path(folder) / f"{rate:.6f}-{seed}"
-    torch.save([part.detach() for part in parameters], name.with_suffix(".pt"))
-    name.with_suffix(".json").write_text(json.dumps({"nats": score if math.isfinite(score) else None}))
+    name = f"{folder}/{rate:.6f}-{seed}"
+    torch.save([part.detach() for part in parameters], f"{name}.pt")
+    pathlib.Path(f"{name}.json").write_text(json.dumps({"nats": score if math.isfinite(score) else None}))
 
 
 CASES = {
     "stacked": lambda folder, kept: launch(folder),
+    "stacked, programs kept": lambda folder, kept: launch(folder, kept=kept / "stacked"),
     "a process a trial": lambda folder, kept: launch(folder, "--stack=1"),
-    "a process a trial, programs kept": lambda folder, kept: launch(folder, "--stack=1", kept=kept),
+    "a process a trial, programs kept": lambda folder, kept: launch(folder, "--stack=1", kept=kept / "alone"),
     "PyTorch, a process a trial": lambda folder, kept: torch_sweep(folder),
 }
 
