@@ -2,7 +2,7 @@
 
 Question: which cell gives music the highest likelihood, as in Table 2 of Jozefowicz, Zaremba & Sutskever (2015)?
 
-    python -m experiments.launch --config=configs/polyphonic_music.py --sweep=cells --workers=2 --runs=runs/nottingham
+    python -m experiments.launch --config=configs/polyphonic_music.py --sweep=table --workers=2 --runs=runs/nottingham
     python -m experiments.launch --config=configs/polyphonic_music.py:jsb --sweep=cells --sweep=seeds --workers=2
 
 Variants: `nottingham` (the default; folk tunes with chords), `jsb` (Bach's chorales), `musedata`, `piano_midi`. What is
@@ -79,6 +79,13 @@ def piano_midi(config: ConfigDict) -> None:
 def sweep_cells():
     """The six cells of the race."""
     for cell in ("rnn", "lstm", "gru", "mut1", "mut2", "mut3"):
+        yield {"cell.name": cell}
+
+
+def sweep_table():
+    """Our LSTM, and the ten cells of the paper's table."""
+    variants = ("no_forget", "no_input", "no_output", "bias")
+    for cell in ("rnn", "lstm", "lstm_j", *(f"lstm_j_{name}" for name in variants), "gru", "mut1", "mut2", "mut3"):
         yield {"cell.name": cell}
 
 
