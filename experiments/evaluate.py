@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
         except OSError as error:
             raise UserError(f"the text {options.text!r} cannot be read: {error.strerror}") from error
         symbols = loaded.vocabulary.encode(raw, f"the text {options.text!r}")
-        name, size, scores = options.text, len(symbols), loaded.task.score(loaded.model, symbols)
+        name, task, size, scores = options.text, loaded.task, len(symbols), loaded.task.score(loaded.model, symbols)
     else:
         if options.split not in SPLITS:
             raise UserError(f"unknown split {options.split!r}; {did_you_mean(options.split, SPLITS)}")
@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> None:
         size, scores = task.held_out(name), task.evaluate(loaded.model, name)
         if not scores:
             raise UserError(f"this run has no {name} split to measure")
-    of = "symbols" if loaded.is_language_model else "sequences"
-    print(f"{name}, {size:,} {of}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items()))
+    said = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items())
+    print(f"{name}, {size:,} {task.counted_in}: {said}")
 
 
 if __name__ == "__main__":

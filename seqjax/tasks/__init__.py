@@ -10,7 +10,7 @@ A task has
     data                                            a pytree of arrays, an argument of the jitted step
     steps_per_epoch                                 steps that make a pass over the data; None where it is endless
     time                                            steps in a batch's sequences
-    held_out(split)                                 how much of a split is scored: sequences, or symbols
+    held_out(split), counted_in                     how much of a split is scored, and of what: "sequences", "symbols"
     network(rngs), network_of(config, rngs=rngs)    a network of its kind, for its own or another config
     initial_carry(network, lanes)                   what is carried from step to step, `[lanes, ...]` arrays
     batch(data, key, step, lanes)                   the batch of a step, for the lanes (examples) asked for

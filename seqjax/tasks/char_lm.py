@@ -40,6 +40,8 @@ class Batch(NamedTuple):
 class CharLM:
     """The next symbol, given all before it in the lane."""
 
+    counted_in = "symbols"
+
     def __init__(self, config: ConfigDict, vocabulary: Vocabulary, splits: dict[str, np.ndarray] | None = None):
         self.config = config
         self.vocabulary = vocabulary

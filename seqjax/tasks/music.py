@@ -51,6 +51,8 @@ class Music:
     Nottingham and Piano-midi: tanh 3.61 and 6.81, LSTM 3.49 and 6.87, GRU 3.41 and 6.88 (Jozefowicz et al., 2015).
     """
 
+    counted_in = "pieces"
+
     def __init__(self, config: ConfigDict, counts: dict[str, int], baseline: float):
         self.config = config
         self.counts = counts

@@ -44,6 +44,8 @@ class SequenceTask(abc.ABC):
     when a value of the config is out of range.
     """
 
+    counted_in = "sequences"
+
     shortest = 2  # the least task.length
     vocab: int | None = None  # inputs are so many symbols; None: vectors
     inputs: int | None = None  # as wide as this

@@ -58,6 +58,8 @@ class StreamTask(abc.ABC):
     text; both are rounded to whole chunks of all lanes. Raises UserError when a value of the config is out of range.
     """
 
+    counted_in = "symbols"
+
     alphabet: str
     title: str
     measure: Measure
