@@ -14,6 +14,7 @@ from seqjax.report.runs import Curve
 from seqjax.report.scale import score_scale
 
 MOST_POINTS = 200  # of a drawn curve
+MOST_MODELS = 40  # in one plot, the best first: a legend of more is longer than a page
 MOST_BANDS = 8  # more of them in one plot hide each other
 
 CAPTIONS = {
@@ -27,15 +28,22 @@ HELD = " Where seeds are averaged, a run that stopped once it had solved the tas
 
 def write(board: Board, out: pathlib.Path, prefix: str = "") -> list[Drawing]:
     """Write each figure that has something to show as PNG and SVG."""
-    drawn = []
-    stopped = any(run.solved and run.steps < run.steps_wanted for run in board.runs)
+    drawn, best = [], Board(board.groups[:MOST_MODELS])
     with style():
         for name, draw in FIGURES.items():
-            figure = draw(board)
+            of_curves = name != "loss_by_parameters"
+            figure = draw(best if of_curves else board)
             if figure is not None:
-                caption = CAPTIONS[name] + (HELD if stopped and name != "loss_by_parameters" else "")
+                caption = CAPTIONS[name] + (note(board, MOST_MODELS) if of_curves else "")
                 drawn.append(Drawing(save(figure, out, f"{prefix}{name}"), caption))
     return drawn
+
+
+def note(board: Board, most: int) -> str:
+    """What is to be known of curves of at most so many models of a board; empty, or sentences after a space."""
+    stopped = any(run.solved and run.steps < run.steps_wanted for run in board.runs)
+    few = f" The best {most} of {len(board.groups):,} models are drawn." if len(board.groups) > most else ""
+    return (HELD if stopped else "") + few
 
 
 def learning_curves(board: Board) -> Figure | None:
@@ -81,16 +89,16 @@ def loss_by_parameters(board: Board) -> Figure | None:
     figure, axes = canvas(title, "parameters", f"{board.scored_on} {board.measure.axis}", cells, scale.labels)
     for cell in cells:
         colour, marker = styles[cell]
+        of_cell = [group for group in groups if group.first.cell == cell]
+        means = np.array([group.mean for group in of_cell])
+        spread = np.array([group.deviation for group in of_cell], float)  # NaN, and no bar, for one seed
+        bars = [means - np.maximum(means - spread, scale.least), spread]
+        look = {"color": colour, "marker": marker, "markersize": 6.5, "capsize": 3, "elinewidth": 1.3}
+        axes.errorbar([group.first.parameters for group in of_cell], means, bars, **look, linestyle="", zorder=3)
         best = {}
-        for group in groups:
-            if group.first.cell != cell:
-                continue
-            size, spread = group.first.parameters, group.deviation or 0.0
+        for group in of_cell:
+            size = group.first.parameters
             best[size] = min(group.mean, best.get(size, group.mean))
-            below = group.mean - max(group.mean - spread, scale.least)
-            bar = None if group.deviation is None else [[below], [spread]]
-            look = {"color": colour, "marker": marker, "markersize": 6.5, "capsize": 3, "linewidth": 1.3}
-            axes.errorbar(size, group.mean, bar, **look, zorder=3)
         if len(best) > 1:
             sizes = sorted(best)
             axes.plot(sizes, [best[size] for size in sizes], color=colour, linewidth=1.4, alpha=0.6, zorder=2)

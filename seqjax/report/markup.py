@@ -17,9 +17,14 @@ def escape(value) -> str:
     return html.escape(text.visible(str(value)))
 
 
-def number(value: str) -> str:
-    """A cell of a table."""
-    return f'<td class="number">{value}</td>'
+def number(said: str, value: float | None = None) -> str:
+    """A cell of a table; in a page that can sort it, `value` is what it is sorted by."""
+    return f'<td class="number"{sort_value(value)}>{said}</td>'
+
+
+def sort_value(value: float | None) -> str:
+    """An attribute of a cell; none where there is no value."""
+    return "" if value is None else f' data-value="{value:.12g}"'
 
 
 def head(names: list[str], left: tuple[str, ...]) -> str:
@@ -39,11 +44,15 @@ def state(name: str, count: int | None = None) -> str:
 
 def figures(drawings) -> str:
     """Drawings side by side, each with its caption."""
-    drawn = "".join(
-        f'<figure><div class="scroll">{drawing.svg}</div><figcaption>{escape(drawing.caption)}</figcaption></figure>\n'
-        for drawing in drawings
+    return f'<div class="figures">\n{"".join(map(figure, drawings))}</div>\n'
+
+
+def figure(drawing, attributes: str = "") -> str:
+    """A drawing and its caption."""
+    return (
+        f'<figure{attributes}><div class="scroll">{drawing.svg}</div>'
+        f"<figcaption>{escape(drawing.caption)}</figcaption></figure>\n"
     )
-    return f'<div class="figures">\n{drawn}</div>\n'
 
 
 def document(title: str, sheets: tuple[str, ...], body: str, script: str = "") -> str:

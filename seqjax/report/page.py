@@ -1,9 +1,13 @@
-"""One HTML page that holds the whole report: it opens from a file, without a network and without scripts."""
+"""One HTML page that holds the whole report: it opens from a file, without a network.
+
+Without scripts it is tables and pictures; its own script sorts the tables, hides cells and makes curves answer.
+"""
 
 from seqjax.report import text
 from seqjax.report.canvas import Drawing
 from seqjax.report.lengths import Family
-from seqjax.report.markup import document, escape, figures
+from seqjax.report.markup import document, escape
+from seqjax.report.page_curves import charts, chooser, data, figures, filter_by
 from seqjax.report.page_leaderboard import leaderboard, verdict
 from seqjax.report.page_lengths import lengths
 from seqjax.report.page_runs import runs, troubles
@@ -11,16 +15,15 @@ from seqjax.report.page_samples import samples
 from seqjax.report.rows import Board, Comparison
 from seqjax.report.runs import SPLITS
 
-NOTHING_DRAWN = '<p class="note">Nothing has been measured yet, so there is nothing to draw.</p>\n'
-
 
 def render(comparison: Comparison, drawn: list[list[Drawing]], by_length: list[tuple[Family, Drawing]]) -> str:
     """The page. `drawn` holds the figures of each board, `by_length` the problems learned at several lengths."""
-    title = _title(comparison)
+    title, by = _title(comparison), filter_by(comparison)
     several = len(comparison.boards) > 1
+    charted = [charts(board) for board in comparison.boards]
     boards = "".join(
-        _board(board, drawings, n, several)
-        for n, (board, drawings) in enumerate(zip(comparison.boards, drawn, strict=True), 1)
+        _board(board, figures(drawings, of_board), n, several, by)
+        for n, (board, drawings, of_board) in enumerate(zip(comparison.boards, drawn, charted, strict=True), 1)
     )
     body = f"""<body>
 <header>
@@ -28,11 +31,12 @@ def render(comparison: Comparison, drawn: list[list[Drawing]], by_length: list[t
 <h1>{escape(title)}</h1>
 {_contents(comparison) if several else ""}</header>
 <main>
-{lengths(by_length)}{boards}{troubles(comparison)}{runs(comparison)}</main>
+{chooser(comparison)}{lengths(by_length, by)}{boards}{troubles(comparison)}{runs(comparison, by)}</main>
 <footer>The same numbers: <code>leaderboard.csv</code>, <code>runs.csv</code> and both as Parquet, beside this page,
 with every figure as PNG and SVG.</footer>
+<script type="application/json" id="data">{data(comparison, charted)}</script>
 </body>"""
-    return document(title, ("page.css",), body)
+    return document(title, ("page.css",), body, "page.js")
 
 
 def _title(comparison: Comparison) -> str:
@@ -53,11 +57,10 @@ def _contents(comparison: Comparison) -> str:
     return f"<nav>{' '.join(links)} <span>{why}</span></nav>\n"
 
 
-def _board(board: Board, drawings: list[Drawing], number: int, several: bool) -> str:
+def _board(board: Board, drawn: str, number: int, several: bool, by: str) -> str:
     heading = f"<h2>{escape(_heading(board))}</h2>\n" if several else ""
-    drawn = f"<h3>Figures</h3>\n{figures(drawings)}" if drawings else NOTHING_DRAWN
-    return f"""<section class="board" id="board{number}">
-{heading}{_facts(board)}{verdict(board)}{leaderboard(board)}{drawn}{samples(board, number)}</section>
+    return f"""<section class="board" id="board{number}" data-board="{number - 1}">
+{heading}{_facts(board)}{verdict(board)}{leaderboard(board, by)}{drawn}{samples(board, number, by)}</section>
 """
 
 

@@ -1,8 +1,9 @@
 """The page's leaderboard, and what it says in a sentence."""
 
 from seqjax.report import text
-from seqjax.report.markup import escape, head, number, state, swatch
+from seqjax.report.markup import escape, head, number, sort_value, state, swatch
 from seqjax.report.palette import group_styles
+from seqjax.report.published import published
 from seqjax.report.rows import Board, Group, bits, deviation, mean, perplexity, wilson
 
 LEFT = ("model", "", "runs")  # columns that are not numbers
@@ -74,19 +75,19 @@ def measured(board: Board) -> str:
     return f"training {board.measure.noun} (smoothed; there is no validation {board.noun})"
 
 
-def leaderboard(board: Board) -> str:
-    """The table, and below it how to read it."""
+def leaderboard(board: Board, by: str) -> str:
+    """The table, and below it how to read it. Rows say the attribute `by` of their runs, to be shown or hidden by."""
     styles = group_styles(board.groups)
     low, high = _extent(board.groups)
     columns = {
-        "#": [number(str(rank) if group.seeds else "") for rank, group in enumerate(board.groups, 1)],
+        "#": [_number(rank, str) if group.seeds else number("") for rank, group in enumerate(board.groups, 1)],
         "model": [
             f'<th scope="row">{swatch(style[0])}{escape(group.label)}</th>'
             for group, style in zip(board.groups, styles, strict=True)
         ],
         **_success(board),
         f"{board.scored_on} {board.measure.name}": [
-            f'<td class="number score">{text.score(group.mean, group.deviation)}</td>' for group in board.groups
+            _bold(text.score(group.mean, group.deviation), group.mean) for group in board.groups
         ],
         "": [
             f"<td>{_error_bar(group, style[0], low, high)}</td>"
@@ -94,12 +95,16 @@ def leaderboard(board: Board) -> str:
         ],
         **_states(board),
         **_other_metrics(board),
-        "seeds": [number(str(group.seeds)) for group in board.groups],
-        "parameters": [number(f"{group.first.parameters:,}") for group in board.groups],
-        "ms/step": [number(text.number(group.ms_per_step, 1)) for group in board.groups],
-        "training": [number(text.duration(group.training_seconds)) for group in board.groups],
+        **_published(board),
+        "seeds": [_number(group.seeds, str) for group in board.groups],
+        "parameters": [_number(group.first.parameters, lambda count: f"{count:,}") for group in board.groups],
+        "ms/step": [_number(group.ms_per_step, lambda value: text.number(value, 1)) for group in board.groups],
+        "training": [_number(group.training_seconds, text.duration) for group in board.groups],
     }
-    rows = "".join(f"<tr>{''.join(cells)}</tr>\n" for cells in zip(*columns.values(), strict=True))
+    rows = "".join(
+        f'<tr data-model="{n}" data-filter="{escape(getattr(group.first, by))}">{"".join(cells)}</tr>\n'
+        for n, (group, *cells) in enumerate(zip(board.groups, *columns.values(), strict=True))
+    )
     return f"""<h3>Leaderboard</h3>
 <div class="scroll"><table class="leaderboard">
 {head([*columns], LEFT)}
@@ -108,12 +113,20 @@ def leaderboard(board: Board) -> str:
 {_notes(board)}"""
 
 
+def _number(value: float | None, say) -> str:
+    return number(say(value), value)
+
+
+def _bold(said: str, value: float | None) -> str:
+    return f'<td class="number score"{sort_value(value)}>{said}</td>'
+
+
 def _success(board: Board) -> dict[str, list[str]]:
     if board.measure.solved_below is None:
         return {}
     return {
-        "solved": [f'<td class="number score">{group.solved}/{group.judged}</td>' for group in board.groups],
-        "at step": [number(text.step(group.median_step_solved)) for group in board.groups],
+        "solved": [_bold(f"{group.solved}/{group.judged}", group.fraction) for group in board.groups],
+        "at step": [_number(group.median_step_solved, text.step) for group in board.groups],
     }
 
 
@@ -127,14 +140,40 @@ def _states(board: Board) -> dict[str, list[str]]:
 def _other_metrics(board: Board) -> dict[str, list[str]]:
     columns = {}
     if board.measure.of_text:
-        columns["bits"] = [text.number(bits(group.mean), 3) for group in board.groups]
-        columns["perplexity"] = [text.number(perplexity(group.mean), 2) for group in board.groups]
+        means = [group.mean for group in board.groups]
+        columns["bits"] = [_number(bits(nats), lambda value: text.number(value, 3)) for nats in means]
+        columns["perplexity"] = [_number(perplexity(nats), lambda value: text.number(value, 2)) for nats in means]
     for name in board.other_metrics:
-        columns[name] = [text.score(mean(group.split("validation", name))) for group in board.groups]
+        columns[name] = [_number(mean(group.split("validation", name)), text.score) for group in board.groups]
     if any(group.split("test") for group in board.groups):
         tests = [group.split("test") for group in board.groups]
-        columns[f"test {board.measure.name}"] = [text.score(mean(test), deviation(test)) for test in tests]
-    return {name: [number(value) for value in values] for name, values in columns.items()}
+        columns[f"test {board.measure.name}"] = [
+            number(text.score(mean(test), deviation(test)), mean(test)) for test in tests
+        ]
+    return columns
+
+
+def _published(board: Board) -> dict[str, list[str]]:
+    """What was printed, and our score less that; nothing where no number is known."""
+    known = [published(group.first) for group in board.groups]
+    if not any(known):
+        return {}
+    differences = [
+        None if printed is None or score is None else score - printed.score
+        for printed, score in zip(known, _reported(board)[1], strict=True)
+    ]
+    return {
+        "published": [_number(printed.score, text.score) if printed else number("") for printed in known],
+        "difference": [_number(difference, text.signed) for difference in differences],
+    }
+
+
+def _reported(board: Board) -> tuple[str, list[float | None]]:
+    """On which data the scores are that stand beside published ones, and those scores: test where all have it."""
+    tests = [mean(group.split("test")) for group in board.groups]
+    if all(test is not None for group, test in zip(board.groups, tests, strict=True) if group.seeds):
+        return "test", tests
+    return board.scored_on, [group.mean for group in board.groups]
 
 
 def _notes(board: Board) -> str:
@@ -148,8 +187,16 @@ def _notes(board: Board) -> str:
             " Solved are counted among all runs that ended: one that diverged has not solved the task. The step is"
         )
         counted += " the median over those that did, when the validation score first met the criterion."
-    notes = [escape(board.measure.yardsticks), escape(f"{order}{spread}{counted}")]
+    notes = [escape(board.measure.yardsticks), escape(f"{order}{spread}{counted}"), escape(_sources(board))]
     return "".join(f'<p class="note">{note}</p>\n' for note in notes if note)
+
+
+def _sources(board: Board) -> str:
+    """Where the published numbers are from; empty where there is none."""
+    sources = dict.fromkeys(known.source for group in board.groups if (known := published(group.first)))
+    if not sources:
+        return ""
+    return f"Published: {'; '.join(sources)}. Difference: the {_reported(board)[0]} score less that; below 0 is better."
 
 
 def _extent(groups: list[Group]) -> tuple[float, float]:

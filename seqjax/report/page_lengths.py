@@ -3,28 +3,28 @@
 from seqjax.report import text
 from seqjax.report.canvas import Drawing
 from seqjax.report.lengths import Family, heading, summary
-from seqjax.report.markup import escape, figures, head, swatch
+from seqjax.report.markup import escape, figures, head, number, swatch
 from seqjax.report.palette import group_styles
 from seqjax.report.rows import Group
 
 
-def lengths(by_length: list[tuple[Family, Drawing]]) -> str:
-    """A section for each problem that was learned at several lengths."""
-    return "".join(_section(family, drawing) for family, drawing in by_length)
+def lengths(by_length: list[tuple[Family, Drawing]], by: str) -> str:
+    """A section for each problem that was learned at several lengths. Rows say the attribute `by` of their runs."""
+    return "".join(_section(family, drawing, by) for family, drawing in by_length)
 
 
-def _section(family: Family, drawing: Drawing) -> str:
+def _section(family: Family, drawing: Drawing, by: str) -> str:
     verdict = f'<p class="verdict">{escape(summary(family))}</p>\n' if summary(family) else ""
     title = f"{heading(family)}: {family.title}"
     return f"""<section class="board lengths">
 <h2>{escape(title)}</h2>
-{verdict}{_table(family)}{figures([drawing])}</section>
+{verdict}{_table(family, by)}{figures([drawing])}</section>
 """
 
 
-def _table(family: Family) -> str:
+def _table(family: Family, by: str) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{swatch(colour)}{escape(line.label)}</th>'
+        f'<tr data-filter="{escape(getattr(line.first, by))}"><th scope="row">{swatch(colour)}{escape(line.label)}</th>'
         f"{''.join(_cell(line.groups.get(length)) for length in family.lengths)}</tr>\n"
         for line, (colour, _, _) in zip(family.lines, group_styles(family.lines), strict=True)
     )
@@ -41,8 +41,8 @@ def _table(family: Family) -> str:
 
 def _cell(group: Group | None) -> str:
     if group is None:
-        return "<td></td>"
+        return number("")
     if group.first.measure.solved_below is None:
-        return f'<td class="number">{text.score(group.mean, group.deviation)}</td>'
+        return number(text.score(group.mean, group.deviation), group.mean)
     step = text.step(group.median_step_solved)
-    return f'<td class="number"><b>{group.solved}/{group.judged}</b><br><small>{step or "&nbsp;"}</small></td>'
+    return number(f"<b>{group.solved}/{group.judged}</b><br><small>{step or '&nbsp;'}</small>", group.fraction)

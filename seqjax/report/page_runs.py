@@ -25,18 +25,19 @@ def _reached(run: Run) -> str:
     return "; ".join(filter(None, [run.why, f"at step {run.steps:,} of {run.steps_wanted:,}", so_far]))
 
 
-def runs(comparison: Comparison) -> str:
+def runs(comparison: Comparison, by: str) -> str:
+    """Every run with its config, each saying its attribute `by`, to be shown or hidden by."""
     colours = cell_styles([run.cell for run in comparison.runs])
-    details = "".join(_run(run, colours[run.cell][0]) for run in comparison.runs)
+    details = "".join(_run(run, colours[run.cell][0], by) for run in comparison.runs)
     return f'<section><h2>Every run and its config</h2>\n<div class="runs">\n{details}</div></section>\n'
 
 
-def _run(run: Run, colour: str) -> str:
+def _run(run: Run, colour: str, by: str) -> str:
     config = json.dumps(run.config, indent=2, sort_keys=True, ensure_ascii=False)
     score = f"{text.score(run.score)} {run.measure.name}" if run.score is not None else ""
     best = f"best at step {run.best_step:,}" if run.score is not None and run.best_step is not None else ""
     return (
-        f"<details><summary>{swatch(colour)}<b>{escape(run.name)}</b> "
+        f'<details data-filter="{escape(getattr(run, by))}"><summary>{swatch(colour)}<b>{escape(run.name)}</b> '
         f'{state(run.state)} <span>{score}</span> <span class="note">{best}</span>'
         f"</summary><pre>\n{escape(config)}</pre></details>\n"
     )

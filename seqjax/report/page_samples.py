@@ -1,5 +1,7 @@
 """The page's samples: what models write as they learn, or how they answer."""
 
+import itertools
+
 from seqjax.report.markup import escape, swatch
 from seqjax.report.palette import group_styles
 from seqjax.report.rows import Board
@@ -7,35 +9,43 @@ from seqjax.report.runs import Run
 
 MOST_STEPS = 12  # samples of so many steps can be chosen between; page.css has a rule for each
 LONGEST_SAMPLE = 3000  # letters
+MOST_MODELS = 12  # whose samples are shown, the best first
 
 
-def samples(board: Board, number: int) -> str:
-    """What each model wrote, or how it answered, after the same number of steps; the steps are chosen with radios."""
-    chosen = [
-        (group, style[0], run)
+def samples(board: Board, number: int, by: str) -> str:
+    """What each model wrote, or how it answered, after the same number of steps; the steps are chosen with radios.
+
+    Articles say the attribute `by` of their run, to be shown or hidden by.
+    """
+    written = (
+        (style[0], run)
         for group, style in zip(board.groups, group_styles(board.groups), strict=True)
         if (run := next((run for run in group.runs if run.samples), None))
-    ]
+    )
+    chosen = list(itertools.islice(written, MOST_MODELS + 1))  # no more are read from the disk
     if not chosen:
         return ""
-    steps = few(sorted({step for _, _, run in chosen for step in run.samples}))
+    best = f'<p class="note">Of the best {MOST_MODELS} models.</p>\n' if len(chosen) > MOST_MODELS else ""
+    chosen = chosen[:MOST_MODELS]
+    steps = few(sorted({step for _, run in chosen for step in run.samples}))
     radios = "".join(
         f'<label><input type="radio" name="step{number}" class="pick-{n}"{" checked" if n == len(steps) else ""}>'
         f"<span>{step:,}</span></label>"
         for n, step in enumerate(steps, 1)
     )
-    articles = "".join(_sample(run, group.label, colour, steps) for group, colour, run in chosen)
+    articles = "".join(_sample(run, getattr(run, by), colour, steps) for colour, run in chosen)
     return f"""<h3>{"What they write" if board.measure.of_text else "Samples"}</h3>
-<div class="samples">
+{best}<div class="samples">
 <fieldset><legend>after so many steps (arrow keys work too)</legend>{radios}</fieldset>
 <div class="texts">
 {articles}</div></div>
 """
 
 
-def _sample(run: Run, label: str, colour: str, steps: list[int]) -> str:
+def _sample(run: Run, filtered_by: str, colour: str, steps: list[int]) -> str:
     texts = "".join(_sample_at(run, step, n) for n, step in enumerate(steps, 1))
-    return f"<article><h4>{swatch(colour)}{escape(label)} <small>seed {run.seed}</small></h4>{texts}</article>\n"
+    title = f"{swatch(colour)}{escape(run.label)} <small>seed {run.seed}</small>"
+    return f'<article data-filter="{escape(filtered_by)}"><h4>{title}</h4>{texts}</article>\n'
 
 
 def _sample_at(run: Run, step: int, n: int) -> str:

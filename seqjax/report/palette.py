@@ -4,6 +4,8 @@ Okabe and Ito's colours for the classic cells, without black and yellow, which v
 Tol's for cells to come.
 """
 
+import collections
+
 CELLS = {
     "lstm": ("#0072b2", "o"),
     "gru": ("#d55e00", "s"),
@@ -34,12 +36,12 @@ def cell_styles(cells) -> dict[str, tuple[str, str]]:
 def group_styles(groups) -> list[tuple[str, object, str]]:
     """`(colour, line, marker)` of each group. Groups of one cell differ in the line's pattern, then in shade."""
     styles = cell_styles([group.first.cell for group in groups])
-    seen, chosen = dict.fromkeys(styles, 0), []
+    of_cell = collections.Counter(group.first.cell for group in groups)
+    seen, chosen = collections.Counter(), []
     for group in groups:
         cell = group.first.cell
         colour, marker = styles[cell]
-        of_cell = sum(other.first.cell == cell for other in groups)
-        levels = -(-of_cell // len(LINES))
+        levels = -(-of_cell[cell] // len(LINES))
         level, line = divmod(seen[cell], len(LINES))
         chosen.append((_shade(colour, level / max(1, levels - 1)), LINES[line], marker))
         seen[cell] += 1

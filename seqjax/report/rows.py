@@ -6,16 +6,18 @@ solved, every run that ended counts as solved or not.
 
 import collections
 import dataclasses
+import functools
 import json
 import math
 import pathlib
 import statistics
+from collections.abc import Sequence
 
-from seqjax.errors import UserError
+from seqjax.report.index import read_runs
+from seqjax.report.listing import select
 from seqjax.report.measure import Measure
-from seqjax.report.runs import Run, read_run
+from seqjax.report.runs import Run
 from seqjax.report.text import one_line, shortened
-from seqjax.results import find_runs
 
 
 @dataclasses.dataclass
@@ -29,7 +31,7 @@ class Group:
     def first(self) -> Run:
         return self.runs[0]
 
-    @property
+    @functools.cached_property
     def finished(self) -> list[Run]:
         return [run for run in self.runs if run.score is not None]
 
@@ -148,22 +150,16 @@ class Comparison:
         return [run for board in self.boards for run in board.runs]
 
 
-def compare(paths) -> Comparison:
-    """Read the runs that `paths` are or hold, and rank them.
+def compare(paths, where: Sequence[str] = ()) -> Comparison:
+    """Read the runs that `paths` are or hold, and rank those that meet the conditions `where`, as `listing.select` has
+    them.
 
-    Raises UserError when a path holds no runs, or when no run can be read.
+    Raises UserError when a path holds no runs, when no run can be read, and where no run meets the conditions.
     """
-    runs, notes = [], []
-    for directory in {run.path.resolve(): run for run in find_runs(paths)}.values():
-        try:
-            run, complaints = read_run(directory)
-        except UserError as error:
-            notes.append(one_line(str(error)))
-            continue
-        runs.append(run)
-        notes += complaints
-    if not runs:
-        raise UserError(f"no run can be read: {notes[0]}")
+    runs, notes = read_runs(paths)
+    if where:
+        known, runs = len(runs), select(runs, where)
+        notes = [f"only runs with {' and '.join(where)}: {len(runs):,} of {known:,}", *notes]
     runs, repeated = without_repeats(runs)
     boards = in_order([Board(rank(runs_of_board)) for runs_of_board in by(runs, "board").values()])
     for board in boards:
@@ -234,7 +230,7 @@ def varying_settings(runs: list[Run]) -> list[str]:
     """The config keys, other than the cell's name, that do not have one value throughout."""
     settings = [run.settings for run in runs]
     keys = dict.fromkeys(key for values in settings for key in values if key != "cell.name")
-    return [key for key in keys if len({json.dumps(values.get(key)) for values in settings}) > 1]
+    return [key for key in keys if len({repr(values.get(key)) for values in settings}) > 1]
 
 
 def _named(run: Run, keys: list[str]) -> list[str]:

@@ -1,34 +1,35 @@
 """A run directory -> what a report needs of it."""
 
+import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import math
+import pathlib
 import re
 import statistics
 
-from ml_collections import ConfigDict
-
-from seqjax.config import ADDED_LATER, flat
+from seqjax.config import ADDED_LATER
 from seqjax.errors import UserError
+from seqjax.report.curves import Curve, Curves, pack
 from seqjax.report.measure import Measure, read_measure
 from seqjax.report.text import one_line
-from seqjax.results import FINISHED, RunDirectory
+from seqjax.results import FINISHED, Journal, RunDirectory
 
 # Neither where a text lies nor how often a run is saved or looked into makes it another experiment.
 NOT_COMPARED = ("seed", "data.source", "data.path", "train.checkpoint_seconds", "train.snapshots", "probe.every")
 NOT_METRICS = ("kind", "split", "step")
 SPLITS = ("train", "validation", "test")
-
-Curve = dict[int, float]
-"""A value, a score or seconds, after so many steps."""
+CURVES = ("validation", "training", "seconds")  # every run has them; all others are of probes
 
 
 @dataclasses.dataclass
 class Run:
     """What one run directory says. Scores are of its `measure`; lower is better."""
 
+    path: pathlib.Path
     name: str
     cell: str
     layers: int
@@ -48,22 +49,41 @@ class Run:
     why: str
     final: dict[str, dict[str, float]]
     """All metrics by split, of the parameters that did best."""
-    validation: Curve
-    training: Curve
+    curves: Curves
+    """Of CURVES and of probes, with finite values only."""
     smoothed: float | None
     """The training score at the end, an exponential mean over steps."""
     solved_step: int | None
     """When the validation score first met the criterion of success."""
-    probes: dict[str, Curve]
-    """Gradient norms, gates, spectral radii, by the flat name they have in the run."""
-    seconds: Curve
-    """Of training since the start, without compilation."""
+    training_seconds: float | None
     ms_per_step: float | None
     best_step: int | None
     steps: int
     steps_wanted: int
-    samples: dict[int, str]
     label: str = ""
+
+    @property
+    def validation(self) -> Curve:
+        return self.curves["validation"]
+
+    @property
+    def training(self) -> Curve:
+        return self.curves["training"]
+
+    @property
+    def seconds(self) -> Curve:
+        """Of training since the start, without compilation."""
+        return self.curves["seconds"]
+
+    @functools.cached_property
+    def probes(self) -> Curves:
+        """Gradient norms, gates, spectral radii, by the flat name they have in the run."""
+        return Curves({name: packed for name, packed in self.curves.packed.items() if name not in CURVES})
+
+    @functools.cached_property
+    def samples(self) -> dict[int, str]:
+        """What it wrote, or how it answered, after so many steps: read when it is first asked for."""
+        return RunDirectory(self.path).samples()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -76,11 +96,12 @@ class Run:
         length = self.config["task"].get("length")
         return length if isinstance(length, int) else None
 
-    @property
+    @functools.cached_property
     def scored_on(self) -> str:
         """`validation`, or `training` (smoothed) where there is no validation data."""
         held_out = not self.counts or self.counts.get("validation", 0) > 1
-        return "validation" if held_out or self.validation or "validation" in self.final else "training"
+        scored = self.curves.packed["validation"] or "validation" in self.final
+        return "validation" if held_out or scored else "training"
 
     @property
     def score(self) -> float | None:
@@ -99,14 +120,14 @@ class Run:
         return self.state == "done" and self.solved_step is not None
 
     @property
-    def training_seconds(self) -> float | None:
-        return max(self.seconds.values(), default=None)
+    def flat_config(self) -> dict:
+        """`{"cell.name": "gru", ...}`, with the keys that runs of its age lack."""
+        return {**ADDED_LATER, **_flat(self.config)}
 
     @functools.cached_property
     def settings(self) -> dict:
         """The flat config without what does not tell experiments apart, and without what follows from the rest."""
-        values = {**ADDED_LATER, **flat(ConfigDict(self.config))}
-        values = {key: value for key, value in values.items() if key not in NOT_COMPARED}
+        values = {key: value for key, value in self.flat_config.items() if key not in NOT_COMPARED}
         for chosen, follows in (("cell.parameters", "cell.hidden"), ("train.epochs", "train.steps")):
             values.pop(follows if values.get(chosen) else chosen, None)
         return values | {"init_from": self.init_from[:8]}
@@ -141,55 +162,104 @@ class Run:
         return digest([self.corpus.get("sha256"), self.config["task"]["name"], task, self.measure.name, self.scored_on])
 
 
-def read_run(directory: RunDirectory) -> tuple[Run, list[str]]:
-    """A run, and sentences about files of it that are damaged. Raises UserError when its config cannot be used."""
+@dataclasses.dataclass(frozen=True)
+class Extract:
+    """What a report needs of a run's config.json, metrics.jsonl and timing.jsonl; all but the curves is plain JSON."""
+
+    trial: dict
+    values: dict
+    """Those fields of a `Run` that follow from the journals, by name."""
+    damage: list[str]
+    """Sentences about damaged lines."""
+    curves: dict[str, bytes]
+    """Packed, by name."""
+
+
+def extract(directory: RunDirectory) -> Extract:
+    """Read all but the status and the samples. Raises UserError when the files do not hold a run."""
     trial = directory.trial()
-    status = directory.status()
     records, timing = directory.metrics.read(), directory.timing.read()
-    try:
-        measure = read_measure(trial)
-        corpus = trial["corpus"] or {}
+    with _complaining(directory):
+        values, curves = _measured(records, timing, read_measure(trial).name)
+        packed = {name: pack(curve) for name, curve in curves.items()}
+    damage = filter(None, (_damage(directory.metrics, records), _damage(directory.timing, timing)))
+    return Extract(trial, values, list(damage), packed)
+
+
+def as_run(directory: RunDirectory, extract: Extract) -> tuple[Run, list[str]]:
+    """A run as its status is now, and sentences about files of it that are damaged.
+
+    Raises UserError when its config cannot be used.
+    """
+    trial, status = extract.trial, directory.status()
+    with _complaining(directory):
+        config, corpus = trial["config"], trial["corpus"] or {}
         run = Run(
+            path=directory.path,
             name=one_line(directory.path.resolve().name),
-            cell=one_line(trial["config"]["cell"]["name"]),
-            layers=int(trial["config"]["cell"]["layers"]),
-            hidden=int(trial["config"]["cell"]["hidden"]),
-            seed=int(trial["config"]["seed"]),
+            cell=one_line(config["cell"]["name"]),
+            layers=int(config["cell"]["layers"]),
+            hidden=int(config["cell"]["hidden"]),
+            seed=int(config["seed"]),
             parameters=int(trial["parameters"]),
-            config=trial["config"],
+            config=config,
             title=one_line(str(trial.get("title") or corpus.get("source", "a text"))),
-            measure=measure,
+            measure=read_measure(trial),
             corpus=corpus,
             task=trial["task"],
             code=trial["code"],
             init_from=trial.get("init_from", ""),
             state=status["state"],
             why=one_line(status["why"]),
-            final=_final(records, measure.name),
-            validation=_curve(records, "validation", measure.name),
-            training=_curve(records, "train", measure.name),
-            smoothed=_last(_curve(records, "train", f"smoothed_{measure.name}")),
-            solved_step=next((record["step"] for record in records if record["kind"] == "solved"), None),
-            probes=_probes(records),
-            seconds={line["step"]: line["seconds"] for line in timing},
-            ms_per_step=_ms_per_step(timing),
-            best_step=_best_step(records, measure.name),
-            steps=max((record["step"] for record in records if record["kind"] == "train"), default=0),
-            steps_wanted=int(trial["config"]["train"]["steps"]),
-            samples=directory.samples(),
+            steps_wanted=int(config["train"]["steps"]),
+            curves=Curves(extract.curves),
+            **extract.values,
         )
         run.settings, run.board  # noqa: B018 - what they need is missed here, where the run's name is known
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    damage = [] if run.state == "running" else extract.damage  # a line may be half written
+    return run, [one_line(f"{sentence}: it and what follows are left out") for sentence in damage]
+
+
+@contextlib.contextmanager
+def _complaining(directory: RunDirectory):
+    """What records lack, or hold in its place, becomes a UserError that names the directory."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{directory.path} does not hold what a run of this seqjax holds: {error!r}") from error
-    journals = [] if run.state == "running" else [directory.metrics, directory.timing]  # a line may be half written
-    damaged = filter(None, (journal.damage() for journal in journals))
-    return run, [one_line(f"{sentence}: it and what follows are left out") for sentence in damaged]
 
 
-def _curve(records: list[dict], kind: str, value: str) -> Curve:
+def _damage(journal: Journal, records: list[dict]) -> str | None:
+    """A sentence about the first damaged line, sought only where a line is not among the records: it takes long."""
+    if not journal.path.exists() or len(records) == len(journal.path.read_bytes().splitlines()):
+        return None
+    return journal.damage()
+
+
+def _measured(records: list[dict], timing: list[dict], name: str) -> tuple[dict, dict[str, Curve]]:
+    """The fields of a `Run` that follow from its journals, and its curves."""
+    by_kind = collections.defaultdict(list)
+    for record in records:
+        by_kind[record["kind"]].append(record)
+    validation = _curve(by_kind["validation"], name)
+    seconds = {line["step"]: line["seconds"] for line in timing}
+    values = {
+        "final": _final(by_kind["final"], name),
+        "smoothed": _last(_curve(by_kind["train"], f"smoothed_{name}")),
+        "solved_step": next((record["step"] for record in by_kind["solved"]), None),
+        "training_seconds": max(seconds.values(), default=None),
+        "ms_per_step": _ms_per_step(timing),
+        "best_step": _best_step(by_kind["final"], validation),
+        "steps": max((record["step"] for record in by_kind["train"]), default=0),
+    }
+    curves = {"validation": validation, "training": _curve(by_kind["train"], name), "seconds": seconds}
+    return values, curves | _probes(by_kind["probe"])
+
+
+def _curve(records: list[dict], name: str) -> Curve:
     """Finite values only."""
-    points = ((record["step"], record[value]) for record in records if record["kind"] == kind and value in record)
-    return {step: score for step, score in points if math.isfinite(score)}
+    points = ((record["step"], record[name]) for record in records if name in record)
+    return {step: value for step, value in points if math.isfinite(value)}
 
 
 def _last(curve: Curve) -> float | None:
@@ -197,30 +267,39 @@ def _last(curve: Curve) -> float | None:
 
 
 def _final(records: list[dict], name: str) -> dict[str, dict[str, float]]:
-    finals = [record for record in records if record["kind"] == "final" and math.isfinite(record[name])]
     return {
         record["split"]: {
             key: value for key, value in record.items() if key not in NOT_METRICS and math.isfinite(value)
         }
-        for record in finals
+        for record in records
+        if math.isfinite(record[name])
     }
 
 
 def _probes(records: list[dict]) -> dict[str, Curve]:
-    names = dict.fromkeys(name for record in records if record["kind"] == "probe" for name in record)
-    return {name: _curve(records, "probe", name) for name in names if re.match(r"layer\d+\.", name)}
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: _curve(records, name) for name in names if re.match(r"layer\d+\.", name)}
 
 
-def _best_step(records: list[dict], name: str) -> int | None:
-    finals = [record["step"] for record in records if record["kind"] == "final"]
-    validation = _curve(records, "validation", name)
-    return finals[-1] if finals else min(validation, key=validation.get, default=None)
+def _best_step(finals: list[dict], validation: Curve) -> int | None:
+    return finals[-1]["step"] if finals else min(validation, key=validation.get, default=None)
 
 
 def _ms_per_step(timing: list[dict]) -> float | None:
     """The median over dispatches, evaluation not counted."""
     times = [1000 * line["dispatch"] / line["steps"] for line in timing if line["steps"]]
     return statistics.median(times) if times else None
+
+
+def _flat(config: dict, prefix: str = "") -> dict:
+    """`seqjax.config.flat` of a plain dictionary, at a fiftieth of the time."""
+    values = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            values |= _flat(value, f"{prefix}{key}.")
+        else:
+            values[prefix + key] = value
+    return values
 
 
 def digest(content) -> str:

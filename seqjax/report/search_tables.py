@@ -34,16 +34,9 @@ def differences(search: Search, baseline: str | None) -> dict[str, list[str]]:
     found = _paired(search, baseline) if baseline is not None else {}
     found |= {
         "published": [text.score(cell.published.score) if cell.published else "" for cell in search.cells],
-        "difference": [signed(_difference(cell)) for cell in search.cells],
+        "difference": [text.signed(_difference(cell)) for cell in search.cells],
     }
     return {name: cells for name, cells in found.items() if any(cells)}
-
-
-def signed(value: float | None) -> str:
-    """`+0.0123`, or nothing for None."""
-    if value is None:
-        return ""
-    return ("-" if value < 0 else "+") + text.score(abs(value))
 
 
 def between(interval: tuple[float, float] | None) -> str:
@@ -74,8 +67,8 @@ def _expected(search: Search) -> dict[str, list[str]]:
 def _paired(search: Search, baseline: str) -> dict[str, list[str]]:
     pairs = [search.paired(cell, baseline) for cell in search.cells]
     return {
-        f"against {baseline}": [signed(pair and pair.mean) for pair in pairs],
-        "95% interval of it": [" to ".join(map(signed, (pair and pair.interval) or ())) for pair in pairs],
+        f"against {baseline}": [text.signed(pair and pair.mean) for pair in pairs],
+        "95% interval of it": [" to ".join(map(text.signed, (pair and pair.interval) or ())) for pair in pairs],
         "better in": [f"{pair.better} of {pair.pairs}" if pair else "" for pair in pairs],
         "p": [f"{pair.p:.2g}" if pair and pair.p is not None else "" for pair in pairs],
     }

@@ -28,6 +28,13 @@ def score(mean: float | None, deviation: float | None = None) -> str:
     return f"{mean:.3g}" + (f" ± {deviation:.2g}" if deviation is not None else "")
 
 
+def signed(value: float | None) -> str:
+    """`+0.0123`, or nothing for None."""
+    if value is None:
+        return ""
+    return ("-" if value < 0 else "+") + score(abs(value))
+
+
 def number(value: float | None, digits: int) -> str:
     """With so many decimals, or fewer significant ones where the value is huge; a dash for None."""
     if value is None:

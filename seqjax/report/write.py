@@ -2,23 +2,25 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 from seqjax.errors import UserError
 from seqjax.report.rows import compare, out_directory
 from seqjax.results import write_atomically
 
 
-def write_report(paths, out: str | os.PathLike | None = None, console=None) -> pathlib.Path:
+def write_report(paths, out: str | os.PathLike | None = None, console=None, where: Sequence[str] = ()) -> pathlib.Path:
     """Compare the runs that `paths` are or hold, and write the report into `out`; returns the path of report.html.
 
     `out` is `report` inside the first of `paths` unless given. With a rich `console`, the leaderboard is printed too.
-    Raises UserError when there is nothing to compare, or `out` cannot be written.
+    `where` are conditions such as `cell.name=gru` or `state=done` that runs must meet. Raises UserError when there is
+    nothing to compare, or `out` cannot be written.
     """
     # Here, so that `import seqjax.report` stays fast: matplotlib and pyarrow take most of a second.
     from seqjax.report import figures, length_figure, page, probes, tables, terminal
     from seqjax.report.lengths import families
 
-    comparison = compare(paths)
+    comparison = compare(paths, where)
     known = families(comparison)
     if console is not None:
         terminal.print_comparison(comparison, console)
