@@ -41,7 +41,7 @@ clean:
 	touch $@
 
 .venv/.installed-dev: .venv/.made setup.py constraints.txt
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) $(EDITABLE) '.[dev,search,tensorboard]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) $(EDITABLE) '.[dev,ray,search,tensorboard]'
 	touch $@ .venv/.installed
 
 .venv/.installed-bench: .venv/.installed-dev

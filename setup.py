@@ -39,6 +39,7 @@ setup(
             "ruff>=0.8",
             "torch==2.13.0",  # cross-checks and benchmarks; any other spelling pulls the CUDA build
         ],
+        "ray": ["ray>=2.50"],
         "search": ["optuna>=4.0"],  # which hyperparameters matter, in the report of a search
         "tensorboard": ["tensorboardX>=2.6"],
     },

@@ -2,8 +2,10 @@
 
 python -m experiments.launch --config=configs/char_lm.py --config.cell.name=gru
 python -m experiments.launch --config=configs/char_lm.py --sweep=cells --sweep=seeds --workers=2
+python -m experiments.launch --config=configs/char_lm.py --sweep=cells --launcher=ray --runs=/shared/runs
 """
 
+import os
 import pathlib
 
 from rich.console import Console
@@ -12,8 +14,8 @@ from experiments import entry
 from seqjax.errors import UserError
 
 
-def main(arguments: list[str]) -> int:
-    """Launch; returns 1 when a trial did not finish."""
+def _parsed(arguments: list[str]):
+    """The overrides of the config and the other options. Raises UserError for values that cannot be."""
     parser = entry.parser("launch", __doc__)
     parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
     parser.add_argument("--sweep", action="append", default=[], metavar="NAME", help="may be given several times")
@@ -30,6 +32,12 @@ def main(arguments: list[str]) -> int:
         "--within", metavar="KEY", help="compare at rungs only trials of one value of this config key, say cell.name"
     )
     parser.add_argument("--rerun", action="store_true", help="train stale trials again")
+    parser.add_argument(
+        "--launcher", choices=("local", "ray"), default="local", help="where trials run: here, or on a Ray cluster"
+    )
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="train one trial in so many, on N hosts")
+    parser.add_argument("--process", type=int, default=0, metavar="K", help="which of them this is, from 0")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="where they meet: a free port of process 0's host")
     parser.epilog = "--config.KEY=VALUE sets a value of the config, for example --config.cell.name=gru"
     overrides, rest = _overrides(arguments)
     options = parser.parse_args(rest)
@@ -41,9 +49,28 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--keep is {options.keep}; it should be over 0 and at most 1")
     if options.stack is not None and options.stack < 1:
         raise UserError(f"--stack is {options.stack}; it should be at least 1")
+    _check_processes(options)
+    return overrides, options
 
+
+def _check_processes(options) -> None:
+    if options.processes < 1:
+        raise UserError(f"--processes is {options.processes}; it should be at least 1")
+    if not 0 <= options.process < options.processes:
+        raise UserError(f"--process is {options.process}; it should be from 0 to {options.processes - 1}")
+    if options.processes > 1 and (options.sweep or options.launcher == "ray"):
+        raise UserError("--processes divides one trial among hosts: leave out --sweep and --launcher")
+    host, _, port = (options.coordinator or "").rpartition(":")
+    if options.processes > 1 and not (host and port.isdecimal()):
+        raise UserError(f"--coordinator is {options.coordinator}; --processes needs HOST:PORT, the same for all")
+    if options.processes == 1 and options.coordinator:
+        raise UserError("--coordinator is where several processes meet; say with --processes how many they are")
+
+
+def main(arguments: list[str]) -> int:
+    """Launch; returns 1 when a trial did not finish."""
+    overrides, options = _parsed(arguments)
     # Imported here so that a wrong command line is answered at once.
-    from seqjax import allocation
     from seqjax.config import load_config, override
     from seqjax.report import write_report
     from seqjax.results import AT_REST
@@ -61,6 +88,12 @@ def main(arguments: list[str]) -> int:
             halving.check(trial, halving.rungs(options.rungs), options.within)
     runs_directory = pathlib.Path(options.runs)
     console = Console()
+    if options.process:
+        return _join(config, runs_directory, options)
+    if options.launcher == "ray":
+        from seqjax.sweeps import cluster
+
+        cluster.connect()
     with hold(runs_directory):
         planned = plan(configs, runs_directory, options.rerun)
         _announce(console, planned)
@@ -69,7 +102,7 @@ def main(arguments: list[str]) -> int:
         if options.sweep:
             _sweep(planned, options, console)
         else:
-            _train(console, [[run] for run in planned.todo], [allocation.everything(config.task.batch)])
+            _train(console, [[run] for run in planned.todo], options, [_share(config, options)])
         unfinished = [run for run in planned.todo if run.status()["state"] not in AT_REST]
         for run in unfinished:
             status = run.status()
@@ -88,7 +121,12 @@ def _sweep(planned, options, console: Console) -> None:
     from seqjax.sweeps import halving
     from seqjax.sweeps.stacks import LARGEST, stacked
 
-    workers = options.workers or len(allocation.available_gpus() or allocation.available_cores())
+    if options.launcher == "ray":
+        from seqjax.sweeps import cluster
+
+        workers = options.workers or cluster.places()
+    else:
+        workers = options.workers or len(allocation.available_gpus() or allocation.available_cores())
     contenders, steps = planned.runs, halving.rungs(options.rungs) if options.rungs else []
     for rung in [*steps, None]:
         todo = [run for run in contenders if run in planned.todo and run.status()["state"] not in FINISHED]
@@ -97,7 +135,7 @@ def _sweep(planned, options, console: Console) -> None:
         for run in todo:
             run.set_status("queued")  # also of those that halving stopped in an earlier launch
         stacks = stacked(todo, workers, options.stack or LARGEST)
-        _train(console, stacks, allocation.divide(min(workers, max(1, len(stacks)))), rung)
+        _train(console, stacks, options, allocation.divide(min(workers, max(1, len(stacks)))), rung)
         if rung:
             kept = []
             for value, group in halving.groups(contenders, options.within).items():
@@ -109,12 +147,47 @@ def _sweep(planned, options, console: Console) -> None:
             contenders = kept
 
 
-def _train(console: Console, stacks, slots, until: int | None = None) -> None:
-    from seqjax.sweeps.local import run_all
+def _train(console: Console, stacks, options, slots, until: int | None = None) -> None:
+    from seqjax.sweeps import local
     from seqjax.sweeps.progress import Progress
 
     with Progress(console, sum(map(len, stacks))) as progress:
-        run_all(stacks, slots, progress.watch, until=until)
+        if options.launcher == "ray":
+            from seqjax.sweeps import cluster
+
+            cluster.run_all(stacks, len(slots), progress.watch, until=until)
+        else:
+            local.run_all(stacks, slots, progress.watch, until=until, options=_of_processes(options))
+
+
+def _share(config, options):
+    """The whole machine for a trial, or for one of its processes."""
+    from seqjax import allocation
+
+    if config.task.batch % options.processes:
+        raise UserError(f"task.batch is {config.task.batch}; it cannot be divided among {options.processes} processes")
+    return allocation.everything(config.task.batch // options.processes)
+
+
+def _of_processes(options) -> list[str]:
+    """What tells a training process that it is one of several."""
+    if options.processes == 1:
+        return []
+    return [f"--coordinator={options.coordinator}", f"--processes={options.processes}", f"--process={options.process}"]
+
+
+def _join(config, runs_directory: pathlib.Path, options) -> int:
+    """Become a further process of a trial whose first process makes and writes its run directory."""
+    from seqjax.sweeps.launch import is_over, place
+    from seqjax.sweeps.local import training
+    from seqjax.training.trial import resolve
+
+    record = resolve(config, {})
+    run = place(runs_directory, record)
+    if run.exists() and is_over(run, run.trial(), record, options.rerun):
+        return 0
+    command, environment = training([run], _share(config, options))
+    os.execve(command[0], [*command, *_of_processes(options)], environment)  # noqa: S606 - a list of our own making
 
 
 def _overrides(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]]:

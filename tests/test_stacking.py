@@ -219,8 +219,28 @@ def test_a_trial_names_its_program(tmp_path):
     config = tiny.config(data__source="text_file", data__path=str(tmp_path / "text.txt"))
     other = copy.deepcopy(config)
     other.seed = 5
-    tasks = {}
-    assert resolve(config, tasks)["program"] == resolve(other, tasks)["program"]
+    known = {}
+    assert resolve(config, known)["program"] == resolve(other, known)["program"]
+
+
+def test_a_trial_among_others_is_resolved_as_alone(tmp_path):
+    (tmp_path / "text.txt").write_bytes(tiny.text())
+    settings = {"data__source": "text_file", "data__path": str(tmp_path / "text.txt"), "cell__parameters": 2000}
+    others = (
+        {"cell__name": "gru"},
+        {"cell__name": "gru", "seed": 1},
+        {"cell__name": "lstm"},
+        {"cell__name": "lstm", "cell__parameters": 3000},
+        {"cell__name": "lstm", "cell__options__forget_bias": 0.0},
+        {"model__embedding": 4},
+        {"model__embedding": 4, "model__tied": True},
+        {"init__recurrent": "identity"},
+        {"task__chunk": 5},
+        {"model__dropout": 0.5},
+    )
+    configs = [tiny.config(**{**settings, **other}) for other in others]
+    known = {}
+    assert [resolve(config, known) for config in configs] == [resolve(config, {}) for config in configs]
 
 
 def test_a_killed_sweep_of_stacks_goes_on_to_the_same_bits(tmp_path):

@@ -27,11 +27,11 @@ def plan(configs: list[ConfigDict], runs_directory: pathlib.Path, rerun: bool) -
     With `rerun`, stale trials are trained again from the start. Raises UserError, before any directory is made or
     changed, when a trial could not run.
     """
-    tasks, records = {}, {}
+    known, records = {}, {}
     for config in configs:
-        record = resolve(config, tasks)
+        record = resolve(config, known)
         records.setdefault(record["identity"], record)
-    runs = {identity: RunDirectory(_place(runs_directory, record)) for identity, record in records.items()}
+    runs = {identity: place(runs_directory, record) for identity, record in records.items()}
     before = {identity: run.trial() for identity, run in runs.items() if run.exists()}
     for identity, old in before.items():
         _check(runs[identity], old, records[identity])
@@ -45,10 +45,10 @@ def plan(configs: list[ConfigDict], runs_directory: pathlib.Path, rerun: bool) -
     return result
 
 
-def _place(runs_directory: pathlib.Path, record: dict) -> pathlib.Path:
+def place(runs_directory: pathlib.Path, record: dict) -> RunDirectory:
     """Where a trial lies: the directory of its identity if there is one, whatever it was called, else a new one."""
     known = list(runs_directory.glob(f"[!.]*-{record['identity'][:8]}"))
-    return known[0] if known else runs_directory / run_name(record)
+    return RunDirectory(known[0] if known else runs_directory / run_name(record))
 
 
 def _check(run: RunDirectory, before: dict, record: dict) -> None:
@@ -65,24 +65,35 @@ def _check(run: RunDirectory, before: dict, record: dict) -> None:
         pass
 
 
-def _sort(run: RunDirectory, before: dict, record: dict, rerun: bool, result: Plan) -> None:
-    state, begun = run.status()["state"], bool(list(run.checkpoints.glob("[0-9]*")))
+def is_over(run: RunDirectory, before: dict, record: dict, rerun: bool) -> bool:
+    """Whether a run whose trial was `before` leaves nothing to do for the trial `record`."""
+    state = run.status()["state"]
+    if _stale(run, before, record):
+        return state in FINISHED and not rerun
     longer = record["config"]["train"]["steps"] > before["config"]["train"]["steps"]
-    stale = before["code"] != record["code"] and begun
-    if stale and rerun:
-        start_over(run, record)
-    elif state in FINISHED and (stale or not (longer and state == "done")):
+    return state in FINISHED and not (longer and state == "done")
+
+
+def _stale(run: RunDirectory, before: dict, record: dict) -> bool:
+    return before["code"] != record["code"] and bool(list(run.checkpoints.glob("[0-9]*")))
+
+
+def _sort(run: RunDirectory, before: dict, record: dict, rerun: bool, result: Plan) -> None:
+    stale = _stale(run, before, record)
+    if is_over(run, before, record, rerun):
         if stale:
             result.notes.append(
                 f"{run.name} is stale: it was trained by other code than today's; --rerun trains it again"
             )
         result.finished.append(run)
         return
+    if stale and rerun:
+        start_over(run, record)
     else:
         if stale:
             result.notes.append(f"{run.name} began with other code than today's and goes on; --rerun starts it over")
         run.write_trial({**(before if stale else record), "config": record["config"]})
-        if state != "stopped":  # which successive halving decides anew, if it is asked for
+        if run.status()["state"] != "stopped":  # which successive halving decides anew, if it is asked for
             run.set_status("queued")
     result.todo.append(run)
 

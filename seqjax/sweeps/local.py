@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from seqjax import allocation
 from seqjax.allocation import Allocation
@@ -34,9 +34,10 @@ def run_all(
     watch: Callable[[list[Worker], list[RunDirectory]], None],
     every: float = 0.5,
     until: int | None = None,
+    options: Iterable[str] = (),
 ) -> None:
     """Train all `stacks`, at most one in each slot at a time. `watch` is told of the running and the ended runs. Trials
-    pause at step `until`.
+    pause at step `until`; `options` go to their processes as they are.
 
     A trial that fails leaves its reason in its status file and the others go on. On KeyboardInterrupt every trial is
     asked to save itself and is waited for, and the interrupt goes on to the caller.
@@ -47,7 +48,7 @@ def run_all(
         while waiting or running:
             free = [slot for slot in range(len(slots)) if all(w.slot != slot for w in running)]
             while waiting and free:
-                running.append(_start(waiting.pop(0), free[0], slots[free.pop(0)], until))
+                running.append(_start(waiting.pop(0), free[0], slots[free.pop(0)], until, options))
             time.sleep(every if running else 0)
             for worker in [w for w in running if w.process.poll() is not None]:
                 running.remove(worker)
@@ -59,13 +60,20 @@ def run_all(
         raise
 
 
-def _start(runs: list[RunDirectory], slot: int, share: Allocation, until: int | None) -> Worker:
+def training(runs: list[RunDirectory], share: Allocation) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment of a process that trains `runs`: on the `share`, or on one like that with
+    which they began.
+    """
     share = _as_before(runs[0], share)
     cache = cache_directory() / "compiled"
     environment = {**os.environ, **share.environment(), "JAX_COMPILATION_CACHE_DIR": str(cache)}
     cores = ",".join(map(str, share.cores))
-    command = [sys.executable, "-m", "seqjax.training", *[str(run.path) for run in runs]]
-    command += [f"--cores={cores}", f"--parent={os.getpid()}", *([f"--until={until}"] if until else [])]
+    return [sys.executable, "-m", "seqjax.training", *[str(run.path) for run in runs], f"--cores={cores}"], environment
+
+
+def _start(runs: list[RunDirectory], slot: int, share: Allocation, until: int | None, options: Iterable[str]) -> Worker:
+    command, environment = training(runs, share)
+    command += [f"--parent={os.getpid()}", *([f"--until={until}"] if until else []), *options]
     try:
         for run in runs[1:]:
             with open(run.log, "a", encoding="utf-8") as log:

@@ -72,13 +72,11 @@ def save(
 
     Raises UserError when it cannot.
     """
-    import orbax.checkpoint as ocp  # slow to import, and a run that is only read does not need it
-
     final, building = folder / f"{step:08d}", folder / f".building-{step:08d}"
     try:
         for leftover in folder.glob(".building-*"):
             shutil.rmtree(leftover)
-        with ocp.PyTreeCheckpointer() as checkpointer:  # synchronous: it returns when the save is done, or raises
+        with _checkpointer() as checkpointer:  # synchronous: it returns when the save is done, or raises
             checkpointer.save((building / "arrays").resolve(), arrays)
         write_json(building / "manifest.json", {"files": _hashes(building), "loop": loop or {}})
         for path in [*building.rglob("*"), building]:
@@ -133,7 +131,7 @@ def restore(folder: pathlib.Path, step: int) -> tuple[dict[str, np.ndarray], dic
 
     manifest = verify(folder, step)
     arrays_place = (folder / f"{step:08d}" / "arrays").resolve()
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         shapes = checkpointer.metadata(arrays_place).item_metadata.tree
         arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(shapes))
         arrays = checkpointer.restore(arrays_place, restore_args=arguments)
@@ -148,6 +146,15 @@ def restore_newest(folder: pathlib.Path) -> tuple[int, dict[str, np.ndarray], di
         except UserError as error:
             logging.warning("the checkpoint of step %d is passed over: %s", step, error)
     return None
+
+
+def _checkpointer():
+    """Orbax for this process alone: where several train one trial, each has files of its own."""
+    import orbax.checkpoint as ocp  # slow to import, and a run that is only read does not need it
+
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(process, {process}, f"process{process}")
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone)
 
 
 def _steps(folder: pathlib.Path) -> list[int]:

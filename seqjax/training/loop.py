@@ -19,7 +19,7 @@ from seqjax.config import at_least
 from seqjax.errors import UserError
 from seqjax.models.parameters import flatten
 from seqjax.results import RunDirectory
-from seqjax.training import checkpoints, regulariser
+from seqjax.training import checkpoints, processes, regulariser
 from seqjax.training.optimisers import check as check_optimiser
 from seqjax.training.stack import Stack
 from seqjax.training.step import CAUSES, Trainer, TrainState
@@ -214,7 +214,7 @@ class Loop:
         self._snapshot(step)
         if self._over() or step >= self.until:
             self._finish()
-        elif time.monotonic() - self._saved_at > self.config.train.checkpoint_seconds:
+        elif processes.any_of(time.monotonic() - self._saved_at > self.config.train.checkpoint_seconds):
             self._save()
 
     def _finish(self) -> None:
@@ -252,8 +252,8 @@ class Loop:
         self.record.metrics_lines += 1
 
     def _evaluate(self, step: int) -> None:
-        network = self.trainer.network(self.state.parameters)
-        scores = self.task.evaluate(network, "validation", self.trainer.mesh)
+        network = self.trainer.network(processes.here(self.state.parameters, self.trainer.mesh))
+        scores = processes.of_first(self.task.evaluate(network, "validation", self.trainer.mesh.local_mesh))
         if scores:
             self._log({"kind": "validation", "step": step, **scores})
             self._judge(step, scores[self.measure.name])
@@ -301,7 +301,7 @@ class Loop:
 
     def _save(self) -> None:
         self.metrics.sync()
-        arrays = checkpoints.to_arrays({"state": self.state, "best": self.best})
+        arrays = checkpoints.to_arrays({"state": processes.gathered(self.state), "best": self.best})
         loop = dataclasses.asdict(self.record)
         checkpoints.save(self.run.checkpoints, int(self.state.step), arrays, loop, checkpoints.KEPT)
         self._saved_at = time.monotonic()
@@ -319,7 +319,7 @@ class Loop:
         """The scores by which runs are compared: of the parameters that did best on the validation data."""
         network = self.trainer.network(self.best)
         for split in ("train", "validation", "test"):
-            if scores := self.task.evaluate(network, split, self.trainer.mesh):
+            if scores := self.task.evaluate(network, split, self.trainer.mesh.local_mesh):
                 self.metrics.add({"kind": "final", "split": split, "step": self.record.best_step, **scores})
 
 
@@ -338,7 +338,7 @@ def train(loops: list[Loop], trainer: Trainer | Stack, stop_requested: Callable[
             trainer.compile(*[loop.state for loop in loops])
             logging.info("the training step compiled in %.1f s", time.perf_counter() - began)
         while running := [loop for loop in loops if not loop.outcome]:
-            if not stop_requested():
+            if not processes.any_of(stop_requested()):
                 _dispatch(loops, running, trainer)
                 continue
             for loop in running:

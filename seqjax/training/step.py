@@ -49,6 +49,11 @@ class Trainer:
     def __init__(self, task, config: ConfigDict, devices=None):
         self.task, self.config = task, config
         devices = list(devices or jax.devices())
+        if config.task.batch % len(devices) and jax.process_count() > 1:
+            raise UserError(
+                f"task.batch is {config.task.batch}; it should be a multiple of {len(devices)}, the number of devices "
+                "of all its processes"
+            )
         while config.task.batch % len(devices):
             devices.pop()
         self.mesh = jax.sharding.Mesh(np.asarray(devices), ("lanes",))

@@ -45,11 +45,11 @@ NOT_IDENTITY = (
 )
 
 
-def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
+def resolve(config: ConfigDict, known: dict[str, tuple]) -> dict:
     """The trial's record, as a run directory keeps it: everything checked, `cell.hidden` and `train.steps` worked out.
 
-    `tasks` remembers what was read for one trial for the next ones on the same data. Raises UserError for anything
-    that could not run: it is said before the first process starts.
+    `known` remembers the data that was read, and the networks whose shapes were worked out, for the next trials. Raises
+    UserError for anything that could not run: it is said before the first process starts.
     """
     config = ConfigDict(config.to_dict())
     for group, key in ((config.get("data", {}), "path"), (config, "init_from")):
@@ -58,12 +58,13 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     make_task = find_task(config.task.name)
     loop.check(config)
     same_task = json.dumps([config[group].to_dict() for group in GROUPS_OF_TASK if group in config])
-    if same_task not in tasks:
+    if same_task not in known:
         corpus = make_task.find_corpus(config)
-        tasks[same_task] = corpus, make_task.from_corpus(config, corpus)
-    corpus, task = tasks[same_task]
-    if (config.train.patience or config.schedule.name == "plateau") and not task.held_out("validation"):
-        raise UserError("train.patience and the plateau schedule need validation data: data.validation is 0")
+        known[same_task] = corpus, make_task.from_corpus(config, corpus)
+    corpus, task = known[same_task]
+    judged = config.train.patience or config.schedule.name in ("plateau", "fall")
+    if judged and not task.held_out("validation"):
+        raise UserError("train.patience and the schedules plateau and fall need validation data: data.validation is 0")
     if config.train.stop_when_solved:
         if task.measure.solved_below is None:
             raise UserError(f"train.stop_when_solved: the task {config.task.name} has no criterion of success")
@@ -74,15 +75,9 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
             f"the task {config.task.name} makes its sequences without end, so it has no epochs: set train.steps, and "
             "schedule.unit to steps"
         )
-    at_least(config, "cell.parameters", 0)
-    if config.cell.parameters:
-        make_network = task.network_of
-        config.cell.hidden = build.hidden_for_budget(config, make_network, config.cell.parameters)
-        if config.model.tied:
-            config.model.embedding = config.cell.hidden
+    network = _sized(config, task, same_task, known)
     if config.train.epochs:
         config.train.steps = config.train.epochs * task.steps_per_epoch
-    network = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
     if config.probe.every or config.regulariser.name != "none":
         jax.eval_shape(lambda network: network_slots(network, task.time), network)  # whether its cells can be tapped
     record = {
@@ -111,6 +106,22 @@ def resolve(config: ConfigDict, tasks: dict[str, tuple]) -> dict:
     record["identity"] = identity(config, record)
     record["settings"] = identity(config, {**record, "corpus": None})
     return record
+
+
+def _sized(config: ConfigDict, task, same_task: str, known: dict[str, tuple]):
+    """The shapes of the config's network, whose `cell.hidden` is worked out where there is a budget of parameters."""
+    at_least(config, "cell.parameters", 0)
+    groups = config.cell.to_dict(), config.model.to_dict(), config.init.kernel, config.init.recurrent
+    same_network = json.dumps([same_task, *groups])
+    if same_network not in known:
+        if config.cell.parameters:
+            config.cell.hidden = build.hidden_for_budget(config, task.network_of, config.cell.parameters)
+            if config.model.tied:
+                config.model.embedding = config.cell.hidden
+        network = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
+        known[same_network] = config.cell.hidden, config.model.embedding, network
+    config.cell.hidden, config.model.embedding, network = known[same_network]
+    return network
 
 
 def identity(config: ConfigDict, record: dict) -> str:
@@ -233,7 +244,7 @@ def describe_environment() -> dict:
         "devices": [str(device) for device in jax.devices()],
         "allocation": {
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "host_devices": len(jax.devices()) if jax.default_backend() == "cpu" else 1,
+            "host_devices": len(jax.local_devices()) if jax.default_backend() == "cpu" else 1,
             "gpu": jax.default_backend() != "cpu",
         },
     }
