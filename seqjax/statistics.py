@@ -117,6 +117,6 @@ def paired(differences: Float[np.ndarray, "pairs"]) -> Paired:
     )
 
 
-def mean_ranks(scores: Float[np.ndarray, "tasks things"]) -> Float[np.ndarray, "things"]:
-    """The mean over tasks of the rank of each thing on a task, 1 for the best; ties share the mean of their ranks."""
-    return stats.rankdata(scores, axis=1).mean(axis=0)
+def ranks(scores: Float[np.ndarray, "tasks things"]) -> Float[np.ndarray, "tasks things"]:
+    """The rank of each thing on each task, 1 for the best; ties share the mean of their ranks."""
+    return stats.rankdata(scores, axis=1)

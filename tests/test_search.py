@@ -3,9 +3,11 @@
 import csv
 import io
 import itertools
+import math
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,31 +18,40 @@ from test_report_tasks import ERROR, make_run
 from experiments import search as search_command
 from seqjax.errors import UserError
 from seqjax.report import compare
-from seqjax.report.published import PUBLISHED
-from seqjax.report.search import ranks, searches
+from seqjax.report.published import PUBLISHED, published
+from seqjax.report.search import ranking, searches
 from seqjax.report.search_importance import importance, importances
-from seqjax.report.search_page import verdict
+from seqjax.report.search_words import cautions, verdict
 from seqjax.report.search_write import write_search
+from seqjax.results import RunDirectory
 
 SIMPLE = {**ERROR, "solved_below": None, "solved_is": ""}
 
 
 def tried(runs, cell, scores, tests=None, **more):
-    """Runs of a cell, one for each score, with a learning rate of its own each; `tests` are their test scores."""
+    """Runs of a cell, one for each score, with a learning rate of its own each; `tests` are their test scores. A score
+    of None diverged; one that is a list is a validation curve, of a run that halving stopped.
+    """
     for n, score in enumerate(scores):
         overrides = {"cell": {"name": cell, "hidden": 50, "layers": 1, "parameters": 0, "options": {}}}
         overrides |= {"optimiser.learning_rate": 0.01 * (n + 1)} | more.get("overrides", {})
+        stopped = isinstance(score, list)
         state = "diverged" if score is None else "done"
-        run = make_run(
-            runs, overrides, scores=(score or 0.7,), measure=SIMPLE, state=state, title=more.get("title", "t")
-        )
+        curve = score if stopped else (*more.get("before", ()), score or 0.7)
+        run = make_run(runs, overrides, scores=curve, measure=SIMPLE, state=state, title=more.get("title", "t"))
+        if stopped:
+            run.set_status("stopped", "by successive halving")
         if tests is not None and score is not None:
             records = run.metrics.read()
             records[-1] |= {"error": tests[n]}
-            run.metrics.cut(0)
-            with run.metrics.appending() as metrics:
-                for record in records:
-                    metrics.add(record)
+            rewrite(run, records)
+
+
+def rewrite(run, records):
+    run.metrics.cut(0)
+    with run.metrics.appending() as metrics:
+        for record in records:
+            metrics.add(record)
 
 
 def found(*paths):
@@ -73,25 +84,74 @@ def test_a_lost_run_counts_as_the_trivial_answer_and_so_does_one_that_is_worse(t
     (cell,) = search.cells
     assert search.trivial == 0.75
     assert sorted(cell.scores) == [0.2, 0.75, 0.75]
-    assert cell.lost() == pytest.approx(1 / 3)
+    assert cell.lost == pytest.approx(1 / 3)
     assert cell.expected([1]) == pytest.approx([(0.2 + 2 * 0.75) / 3])
 
 
-def test_a_run_that_halving_stopped_counts_with_its_score_then(tmp_path):
-    tried(tmp_path, "gru", [0.4, 0.2])
-    cell = {"name": "gru", "hidden": 50, "layers": 1, "parameters": 0, "options": {}}
-    overrides = {"cell": cell, "optimiser.learning_rate": 0.5}
-    make_run(tmp_path, overrides, scores=(0.3,), measure=SIMPLE, title="t").set_status("stopped")
+def test_of_a_cell_with_stopped_settings_the_best_of_all_is_known_and_no_more(tmp_path):
+    tried(tmp_path, "gru", [0.2, [0.5], [0.6, 0.4], [0.3]])
+    tried(tmp_path, "lstm", [0.35, 0.3, 0.5, 0.4, 0.6])
     (search,) = found(tmp_path)
-    assert sorted(search.cells[0].scores) == [0.2, 0.3, 0.4]
-    assert search.cells[0].unfinished == 0
+    gru, lstm = search.cell("gru"), search.cell("lstm")
+    assert sorted(gru.scores) == [0.2, 0.3, 0.4, 0.5]
+    assert [gru.expected_at(draws) for draws in (1, 3, 4)] == [None, None, 0.2]
+    assert (gru.interval_at(1), gru.interval_at(4), gru.unfinished) == (None, None, 0)
+    assert lstm.expected_at(1) == pytest.approx(0.43)
+    assert [search.standing(cell) for cell in search.cells] == [0.2, 0.3], "both by the best of all"
+    assert verdict(search).startswith("Of all settings that ended, gru has the best, with a test error of 0.2000; lstm")
+    (halving, *_) = cautions(search)
+    assert halving.startswith("3 of 9 settings were stopped early at step 100 or 200 by successive halving")
+    console = Console(file=io.StringIO(), width=120)
+    page = write_search([tmp_path], tmp_path / "out", None, console).read_text()
+    assert halving in " ".join(console.file.getvalue().split()) and halving in Reader(page).text
+    curve = [row for row in rows(tmp_path / "out/expected_best.csv") if row["cell"] == "gru"]
+    assert [(row["draws"], float(row["expected"])) for row in curve] == [("4", 0.2)]
+
+
+def test_a_search_of_stopped_settings_alone_has_no_curves(tmp_path):
+    tried(tmp_path, "gru", [0.2, [0.5], 0.3])
+    assert "Best of" not in write_search([tmp_path]).read_text()
+    assert not (tmp_path / "report/expected_best.svg").exists()
+
+
+def test_a_run_without_scores_of_its_end_counts_with_its_best_on_the_way(tmp_path):
+    cell = {"name": "gru", "hidden": 50, "layers": 1, "parameters": 0, "options": {}}
+    for n, state in enumerate(("done", "stopped")):
+        overrides = {"cell": cell, "optimiser.learning_rate": n + 1.0}
+        run = make_run(tmp_path, overrides, scores=(0.4, 0.2 + n / 10, 0.5), measure=SIMPLE, title="t", state=state)
+        rewrite(run, [record for record in run.metrics.read() if record["kind"] != "final"])
+    tried(tmp_path, "lstm", [0.6])
+    (search,) = found(tmp_path)
+    assert search.reported == "test"
+    assert sorted(search.cell("gru").reported) == pytest.approx([0.2, 0.3])
+    assert any(said.startswith("2 runs without the scores of the end") for said in cautions(search))
+
+
+def test_a_test_score_that_is_not_finite_counts_as_the_trivial_answer_there(tmp_path):
+    tried(tmp_path, "gru", [0.3, 0.4], tests=[math.nan, 0.45])
+    (search,) = found(tmp_path)
+    assert search.reported == "test"
+    assert search.cells[0].scores.tolist() == [0.3, 0.4]
+    assert search.cells[0].reported.tolist() == [0.75, 0.45]
+
+
+def test_seeds_that_different_code_trained_are_one_setting_and_it_says_so(tmp_path):
+    for seed in range(2):
+        tried(tmp_path, "gru", [0.3 + seed / 100, 0.4], overrides={"seed": seed})
+    assert not cautions(found(tmp_path)[0])
+    for path in tmp_path.glob("*seed1*"):
+        run = RunDirectory(path)
+        run.write_trial({**run.trial(), "code": "other"})
+    (search,) = found(tmp_path)
+    assert [len(setting.runs) for setting in search.cells[0].settings] == [2, 2]
+    assert cautions(search) == ["The seeds of 2 settings were trained by different code, and count all the same."]
 
 
 def test_without_a_trivial_answer_a_lost_run_counts_as_the_worst(tmp_path):
     measure = {**SIMPLE, "baseline": None, "baseline_is": ""}
     for n, score in enumerate((0.2, 3.0)):
         make_run(tmp_path, {"optimiser.learning_rate": n + 1.0}, scores=(score,), measure=measure)
-    make_run(tmp_path, {"optimiser.learning_rate": 9.0}, measure=measure, state="failed")
+    make_run(tmp_path, {"optimiser.learning_rate": 9.0}, measure=measure, state="diverged")
     (search,) = found(tmp_path)
     assert sorted(search.cells[0].scores) == [0.2, 3.0, 3.0]
     assert "the worst score of all (3.0000)" in write_search([tmp_path]).read_text()
@@ -99,16 +159,16 @@ def test_without_a_trivial_answer_a_lost_run_counts_as_the_worst(tmp_path):
 
 def test_runs_that_have_not_ended_are_not_counted(tmp_path):
     tried(tmp_path, "gru", [0.2])
-    for cell, state in (("gru", "interrupted"), ("lstm", "queued")):
-        overrides = {"cell": {"name": cell, "hidden": 50, "layers": 1}, "optimiser.learning_rate": 0.5}
+    for cell, state in (("gru", "interrupted"), ("gru", "failed"), ("lstm", "queued")):
+        overrides = {"cell": {"name": cell, "hidden": 50, "layers": 1}, "optimiser.learning_rate": len(state)}
         make_run(tmp_path, overrides, measure=SIMPLE, state=state, title="t")
     (search,) = found(tmp_path)
     assert [(cell.name, len(cell.settings), cell.unfinished) for cell in search.cells] == [
-        ("gru", 1, 1),
+        ("gru", 1, 2),
         ("lstm", 0, 1),
     ]
     page = write_search([tmp_path], baseline="lstm").read_text()
-    assert "Not counted: 2 runs not ended yet" in page
+    assert "Not counted: 3 runs not ended yet; 1 of them failed, and" in page
 
 
 def test_a_cell_does_not_win_by_more_settings(tmp_path):
@@ -136,6 +196,25 @@ def test_cells_are_compared_in_pairs_of_one_setting_and_one_seed(tmp_path):
     assert search.paired(search.cell("lstm"), "lstm") is None
 
 
+def test_pairs_are_of_the_scores_that_are_reported(tmp_path):
+    tried(tmp_path, "lstm", [0.3, 0.4, 0.5], tests=[0.3, 0.4, 0.5])
+    tried(tmp_path, "gru", [0.2, 0.3, None], tests=[0.6, 0.6, None])
+    (search,) = found(tmp_path)
+    assert search.paired(search.cell("gru"), "lstm").mean == pytest.approx((0.3 + 0.2 + 0.25) / 3)
+    assert "the mean difference of test scores" in write_search([tmp_path], baseline="lstm").read_text()
+
+
+def test_a_run_that_was_stopped_is_compared_with_what_the_other_was_at_that_step(tmp_path):
+    """Both learn alike: the second is not the worse cell for having been stopped."""
+    tried(tmp_path, "lstm", [0.3, 0.3, 0.3], before=(0.6, 0.5, 0.55))
+    tried(tmp_path, "gru", [[0.6, 0.5, 0.52], [0.59], None])
+    (search,) = found(tmp_path)
+    gru, lstm = search.cell("gru"), search.cell("lstm")
+    assert search.paired(gru, "lstm").mean == pytest.approx((0.0 - 0.01 + 0.45) / 3)
+    assert search.paired(lstm, "gru").mean == pytest.approx(-(0.0 - 0.01 + 0.45) / 3)
+    assert "up to the last step at which both were evaluated" in write_search([tmp_path], baseline="lstm").read_text()
+
+
 def test_of_one_setting_seeds_are_the_pairs(tmp_path):
     for seed, (first, second) in enumerate(((0.5, 0.4), (0.6, 0.3), (0.5, 0.45))):
         tried(tmp_path, "lstm", [first], overrides={"seed": seed})
@@ -144,16 +223,44 @@ def test_of_one_setting_seeds_are_the_pairs(tmp_path):
     assert search.paired(search.cell("gru"), "lstm").pairs == 3
 
 
-def test_ranks_are_over_tasks_that_all_cells_have(tmp_path):
-    for length, order in ((20, ("gru", "lstm", "rnn")), (50, ("lstm", "gru"))):
-        for n, cell in enumerate(order):
-            for k in range(4):
-                overrides = {"cell": {"name": cell, "hidden": 50, "layers": 1, "options": {}}, "task.length": length}
-                overrides |= {"optimiser.learning_rate": k + 1.0}
-                make_run(tmp_path, overrides, scores=(0.1 * n + 0.01 * k + 0.01,), measure=SIMPLE)
-    tasks = found(tmp_path)
-    assert ranks(tasks) == {"gru": 1.5, "lstm": 1.5}
-    assert "Rank over tasks" in write_search([tmp_path]).read_text()
+def placed(runs, length, order):
+    """Runs of a task, four settings for each cell, the best cell first."""
+    for n, cell in enumerate(order):
+        for k in range(4):
+            overrides = {"cell": {"name": cell, "hidden": 50, "layers": 1, "options": {}}, "task.length": length}
+            overrides |= {"optimiser.learning_rate": k + 1.0}
+            make_run(runs, overrides, scores=(0.1 * n + 0.01 * k + 0.01,), measure=SIMPLE)
+
+
+def test_ranks_are_over_tasks_with_a_score_among_cells_that_all_of_them_have(tmp_path):
+    """Among all cells the LSTM would be third, first and second: 2 in the mean, and the GRU 4 / 3."""
+    placed(tmp_path, 20, ("gru", "rnn", "lstm"))
+    placed(tmp_path, 50, ("lstm", "gru"))
+    placed(tmp_path, 80, ("gru", "lstm", "rnn"))
+    cell = {"name": "gru", "hidden": 50, "layers": 1, "options": {}}
+    make_run(tmp_path, {"cell": cell, "task.length": 99}, scores=(), measure=SIMPLE, state="queued")
+    found_ranks = ranking(found(tmp_path))
+    assert found_ranks.ranks == {"gru": [1.0, 2.0, 1.0], "lstm": [2.0, 1.0, 2.0]}
+    assert (len(found_ranks.tasks), found_ranks.left_out) == (3, ["rnn"])
+    console = Console(file=io.StringIO(), width=120)
+    page = write_search([tmp_path], None, None, console).read_text()
+    assert "Rank over tasks" in page and "Not ranked, as no run has ended on some of these tasks: rnn." in page
+    assert "mean rank over 3 tasks: gru 1.33, lstm 1.67" in console.file.getvalue()
+
+
+def test_cells_that_tie_share_a_place_and_one_task_has_no_ranks(tmp_path):
+    placed(tmp_path, 20, ("gru",))
+    placed(tmp_path, 20, ("lstm",))
+    assert ranking(found(tmp_path)) is None
+    placed(tmp_path, 50, ("lstm", "gru"))
+    assert ranking(found(tmp_path)).ranks == {"lstm": [1.5, 1.0], "gru": [1.5, 2.0]}
+
+
+def test_where_settings_were_stopped_ranks_are_by_the_best_of_all(tmp_path):
+    tried(tmp_path, "gru", [0.2, 0.6, 0.6, 0.6])
+    tried(tmp_path, "lstm", [0.3, 0.3, 0.3, [0.3]])
+    placed(tmp_path, 80, ("gru", "lstm"))
+    assert ranking(found(tmp_path)).ranks == {"gru": [1.0, 1.0], "lstm": [2.0, 2.0]}
 
 
 def test_published_numbers_are_those_of_the_paper_in_our_measures(tmp_path):
@@ -161,13 +268,33 @@ def test_published_numbers_are_those_of_the_paper_in_our_measures(tmp_path):
     assert PUBLISHED["xml", "", "gru"].score == pytest.approx(1 - 0.45963)
     assert PUBLISHED["music", "nottingham", "lstm_j_bias"].score == 3.419
     assert PUBLISHED["music", "piano_midi", "rnn"].score == 6.809
-    assert PUBLISHED["char_lm", "ptb", "mut3"].score == 4.692
     tried(tmp_path, "mut1", [0.2], overrides={"task": {"name": "arithmetic", "length": 1, "symbols": 2, "batch": 20}})
     write_search([tmp_path])
     (row,) = rows(tmp_path / "report/search.csv")
     assert float(row["published"]) == pytest.approx(0.07865)
     assert float(row["difference_to_published"]) == pytest.approx(0.2 - 0.07865)
     assert row["published_in"].startswith("Jozefowicz et al. (2015), Table 1")
+
+
+@pytest.mark.parametrize(
+    "cell, parameters, dropout, known",
+    [
+        ("mut3", 5_000_000, 0.0, 4.692),
+        ("mut3", 5_000_000, 0.3, None),
+        ("mut3", 9_000_000, 0.0, None),
+        ("lstm_j_bias", 20_000_000, 0.5, 4.380),
+        ("lstm", 4_652_400, 0.0, math.log(115)),
+        ("lstm", 4_652_400, 0.5, None),
+    ],
+)
+def test_published_numbers_of_words_are_of_networks_of_that_size_and_dropout(cell, parameters, dropout, known):
+    config = {"data": {"source": "ptb", "symbols": "words"}, "task": {"name": "char_lm"}}
+    settings = {"model.dropout": dropout}
+    run = SimpleNamespace(cell=cell, layers=2, hidden=200, parameters=parameters, config=config, settings=settings)
+    number = published(run)
+    assert number is None if known is None else number.score == pytest.approx(known, abs=1e-3)
+    config["data"]["symbols"] = "characters"
+    assert published(run) is None
 
 
 def test_importance_finds_known_shares_whatever_the_scale_of_the_values():
@@ -185,6 +312,20 @@ def test_importance_finds_known_shares_whatever_the_scale_of_the_values():
     assert shares["rate"] == pytest.approx(0.8, abs=0.06)
     assert shares["b"] == pytest.approx(0.2, abs=0.06)
     assert max(shares["name"], shares["layers"]) < 0.02
+
+
+def test_hyperparameters_that_always_change_together_are_one():
+    """Two of a kind would be given half of their share each, whichever of them the network heeds."""
+    pytest.importorskip("optuna")
+    random = np.random.default_rng(0)
+    scales, rates = random.choice([0.3, 1.0, 2.8], 60), random.choice([0.1, 0.5, 2.0], 60)
+    settings = [
+        {"init.kernel_scale": float(a), "init.recurrent_scale": float(2 - a), "optimiser.rate": float(b)}
+        for a, b in zip(scales, rates, strict=True)
+    ]
+    shares = importance(settings, scales)
+    assert list(shares) == ["kernel_scale = recurrent_scale", "optimiser.rate"]
+    assert shares["kernel_scale = recurrent_scale"] > 0.95
 
 
 def test_importance_of_a_choice_among_names():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seqjax.statistics import expected_best, expected_best_interval, mean_interval, mean_ranks, paired
+from seqjax.statistics import expected_best, expected_best_interval, mean_interval, paired, ranks
 
 TEST = np.array([0.3, 0.1, 0.9, 0.5, 0.7, 0.2])
 VALIDATION = np.array([0.25, 0.3, 0.9, 0.4, 0.1, 0.35])
@@ -83,9 +83,9 @@ def test_pairs_are_counted_and_tested():
     found = paired(differences)
     assert (found.pairs, found.better, found.worse) == (7, 5, 2)
     assert found.mean == pytest.approx(differences.mean())
-    ranks = stats.rankdata(abs(differences))
-    sums = [ranks[np.array(signs)].sum() for signs in itertools.product((False, True), repeat=7)]
-    smaller = min(ranks[differences > 0].sum(), ranks[differences < 0].sum())
+    places = stats.rankdata(abs(differences))
+    sums = [places[np.array(signs)].sum() for signs in itertools.product((False, True), repeat=7)]
+    smaller = min(places[differences > 0].sum(), places[differences < 0].sum())
     assert found.p == pytest.approx(2 * np.mean(np.array(sums) <= smaller))
 
 
@@ -95,6 +95,6 @@ def test_pairs_without_a_difference_prove_nothing():
     assert paired(np.array([0.5])).interval is None
 
 
-def test_ranks_are_means_over_tasks_and_ties_share_theirs():
+def test_things_that_tie_share_the_mean_of_their_ranks():
     scores = np.array([[0.1, 0.2, 0.3], [5.0, 4.0, 4.0]])
-    assert mean_ranks(scores).tolist() == [2.0, 1.75, 2.25]
+    assert ranks(scores).tolist() == [[1.0, 2.0, 3.0], [3.0, 1.5, 1.5]]

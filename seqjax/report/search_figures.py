@@ -12,24 +12,27 @@ from seqjax.report.canvas import canvas, legend
 from seqjax.report.figures import MOST_BANDS
 from seqjax.report.palette import LINES, cell_styles
 from seqjax.report.scale import score_scale
-from seqjax.report.search import TRUSTED, Search, sizes
+from seqjax.report.search import TRUSTED, Search
 
 MOST_KEYS = 6  # hyperparameters in a plot
 
 BEST_CAPTION = """The score to expect of the best of N settings, drawn at random from those tried: further left, less
 luck and less work. Bands are 95% intervals, drawn up to a quarter of a cell's settings; beyond, they could not be
-trusted. At its end a line is at the best of all settings tried."""
+trusted. At its end a line is at the best of all settings tried. A single point is a cell with settings that were
+stopped early: of the best of fewer nothing is known."""
 IMPORTANCE_CAPTION = """The share of the variance of a cell's scores that each hyperparameter explains alone (functional
-analysis of variance). What is missing to 100% needs several together, or chance."""
+analysis of variance). What is missing to 100% needs several together, or chance. Hyperparameters are assumed to have
+been drawn independently of each other; those that always changed together are one. Runs that were lost enter with the
+score of the trivial answer, those that were stopped early with the score they had then."""
 
 
 def expected_best(search: Search) -> Figure | None:
-    """The expected score against the number of settings drawn; None where no cell has several."""
+    """The expected score against the number of settings drawn; None where no cell has a curve."""
     cells = [cell for cell in search.ended if len(cell.settings) > 1]
-    if not cells:
+    if all(cell.halved for cell in cells):
         return None
     styles, lines = cell_styles([cell.name for cell in search.cells]), _lines(search)
-    curves = [(sizes(len(cell.settings)), cell.expected(sizes(len(cell.settings)))) for cell in cells]
+    curves = [(cell.sizes(), cell.expected(cell.sizes())) for cell in cells]
     scale = score_scale([scores for _, scores in curves], search.board.measure)
     labels = [cell.name for cell in cells]
     title = f"The best of N settings: {search.board.measure.noun}"
@@ -65,7 +68,7 @@ def importance(found: dict[str, dict[str, float]]) -> Figure:
     for n, (cell, shares) in enumerate(found.items()):
         places = np.arange(len(keys)) + (n - (len(found) - 1) / 2) * width
         axes.bar(places, [shares.get(key, 0.0) for key in keys], 0.92 * width, color=styles[cell][0], zorder=2)
-    names = [key.replace(".", "\n") for key in keys]
+    names = [key.replace(".", "\n").replace(" = ", "\n= ") for key in keys]
     axes.set_xticks(range(len(keys)), names, fontsize=8, parse_math=False)
     axes.set_xlim(-0.6, len(keys) - 0.4)
     axes.grid(visible=False, axis="x")

@@ -6,10 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from seqjax.report import text
-from seqjax.report.search import LOST, Cell, Search, Setting, sizes
+from seqjax.report.search import Cell, Search, Setting
 from seqjax.report.terminal import WIDTH_ELSEWHERE
 
-DROPPED_FIRST = ("ms/step", "over seeds", "parameters", "lost")  # where the terminal is narrow
+DROPPED_FIRST = ("ms/step", "over seeds", "parameters", "lost", "stopped")  # where the terminal is narrow
 LEFT = ("cell",)
 
 
@@ -23,7 +23,8 @@ def columns(search: Search) -> dict[str, list[str]]:
         found |= {f"its {search.reported}": _of_best(search, lambda best: text.score(best.reported))}
     found |= {"over seeds": _of_best(search, _over_seeds)}
     found |= _expected(search)
-    found |= {"lost": [f"{cell.lost():.0%}" if cell.settings and cell.lost() else "" for cell in search.cells]}
+    found |= {"stopped": [str(_stopped(cell) or "") for cell in search.cells]}
+    found |= {"lost": [f"{cell.lost:.0%}" if cell.settings and cell.lost else "" for cell in search.cells]}
     found |= {"parameters": _of_best(search, lambda best: f"{best.first.parameters:,}")}
     found |= {"ms/step": _of_best(search, lambda best: text.number(best.ms_per_step, 1))}
     return {name: cells for name, cells in found.items() if any(cells)}
@@ -52,11 +53,16 @@ def _over_seeds(best: Setting) -> str:
     return "" if best.interval is None else f"{between(best.interval)} ({len(best.runs)})"
 
 
+def _stopped(cell: Cell) -> int:
+    return sum(setting.stopped for setting in cell.settings)
+
+
 def _expected(search: Search) -> dict[str, list[str]]:
     draws, most = search.draws, search.all_draws
 
     def at(size: int) -> list[str]:
-        return [text.score(cell.expected_at(size)) if cell.settings else "" for cell in search.cells]
+        scores = [cell.expected_at(size) if cell.settings else None for cell in search.cells]
+        return ["" if score is None else text.score(score) for score in scores]
 
     found = {f"best of {draws}": at(draws)}
     found |= {"95% interval": [between(cell.interval_at(draws)) if cell.settings else "" for cell in search.cells]}
@@ -97,7 +103,7 @@ def _row(search: Search, cell: Cell, baseline: str | None) -> dict:
         "settings": len(cell.settings),
         "unfinished_runs": cell.unfinished,
     }
-    row |= {state: cell.lost(state) if best else None for state in LOST}
+    row |= {"stopped_settings": _stopped(cell), "diverged": cell.lost if best else None}
     row |= {"best_chosen": best and best.score, "best_reported": best and best.reported}
     row |= {"best_run": best and best.first.name, "best_seeds": best and len(best.runs)}
     row |= _ends("best_reported", best and best.interval)
@@ -122,11 +128,11 @@ def _ends(name: str, interval: tuple[float, float] | None) -> dict:
 
 
 def curve_rows(found: list[Search]) -> list[dict]:
-    """The score to expect of the best of N, with its interval, for each task, cell and N."""
+    """The score to expect of the best of N, with its interval, for each task, cell and N for which it is known."""
     made = []
     for search in found:
         for cell in search.ended:
-            draws = sizes(len(cell.settings), search.draws, search.all_draws)
+            draws = cell.sizes(search.draws, search.all_draws)
             low, high = cell.interval(draws)
             of_curve = zip(draws.tolist(), *(a.tolist() for a in (cell.expected(draws), low, high)), strict=True)
             made += [

@@ -5,11 +5,11 @@ import os
 import pathlib
 
 from seqjax.errors import UserError
-from seqjax.report import search_figures, search_importance, search_page, search_tables
+from seqjax.report import search_figures, search_importance, search_page, search_tables, search_words
 from seqjax.report.canvas import Drawing, save, style
 from seqjax.report.gradients_tables import write as write_csv
-from seqjax.report.rows import compare, out_directory
-from seqjax.report.search import Search, check_baseline, ranks, searches
+from seqjax.report.rows import compare, mean, out_directory
+from seqjax.report.search import Search, check_baseline, ranking, searches
 from seqjax.report.write import numbered
 from seqjax.results import write_atomically
 
@@ -49,10 +49,13 @@ def write_search(
 def _print(found: list[Search], baseline: str | None, sentences: list[str], console) -> None:
     for search in found:
         search_tables.print_search(search, baseline, console)
-        console.print(search_page.verdict(search), highlight=False, markup=False, soft_wrap=True)
-    if len(found) > 1 and (of_names := ranks(found)):
-        said = ", ".join(f"{name} {rank:.2f}" for name, rank in of_names.items())
-        console.print(f"\nmean rank over {len(found)} tasks: {said}", highlight=False, markup=False, soft_wrap=True)
+        for sentence in [search_words.verdict(search), *search_words.cautions(search)]:
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    if ranked := ranking(found):
+        said = ", ".join(f"{name} {mean(of_cell):.2f}" for name, of_cell in ranked.ranks.items())
+        said = f"\nmean rank over {len(ranked.tasks)} tasks: {said or 'no cell ended on all of them'}"
+        for sentence in [said, *search_words.how_to_read_ranks(ranked)]:
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for sentence in sentences:
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
