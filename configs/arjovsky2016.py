@@ -44,11 +44,10 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.train.steps_per_dispatch = 50
     config.train.eval_every = 100
 
-    variants = {"adding": adding, "copy_memory": copy_memory, "gradients": gradients}
     variant = variant or "adding"
-    if variant not in variants:
-        raise UserError(f"configs/arjovsky2016.py has no variant {variant!r}; {did_you_mean(variant, variants)}")
-    variants[variant](config)
+    if variant not in VARIANTS:
+        raise UserError(f"configs/arjovsky2016.py has no variant {variant!r}; {did_you_mean(variant, VARIANTS)}")
+    VARIANTS[variant](config)
     return config
 
 
@@ -65,6 +64,9 @@ def gradients(config: ConfigDict) -> None:
     adding(config)
     config.train.steps = 100
     config.probe.every = 100
+
+
+VARIANTS = {"adding": adding, "copy_memory": copy_memory, "gradients": gradients}
 
 
 def sweep_cells():

@@ -51,17 +51,10 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.sample.top_k = 0  # choose among so many likeliest symbols; 0 is all
     config.sample.prompt = ""
 
-    variants = {
-        "default": default,
-        "tiny_shakespeare": tiny_shakespeare,
-        "text": text,
-        "char_rnn": char_rnn,
-        "min_char_rnn": min_char_rnn,
-    }
     variant = variant or "default"
-    if variant not in variants:
-        raise UserError(f"configs/char_lm.py has no variant {variant!r}; {did_you_mean(variant, variants)}")
-    variants[variant](config)
+    if variant not in VARIANTS:
+        raise UserError(f"configs/char_lm.py has no variant {variant!r}; {did_you_mean(variant, VARIANTS)}")
+    VARIANTS[variant](config)
     return config
 
 
@@ -143,6 +136,15 @@ def min_char_rnn(config: ConfigDict) -> None:
     config.train.eval_every = 1000
     config.sample.length = 200
     config.sample.temperature = 1.0
+
+
+VARIANTS = {
+    "default": default,
+    "tiny_shakespeare": tiny_shakespeare,
+    "text": text,
+    "char_rnn": char_rnn,
+    "min_char_rnn": min_char_rnn,
+}
 
 
 def sweep_cells():

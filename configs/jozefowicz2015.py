@@ -11,7 +11,8 @@ the best of 220 such settings in the mean. After 3 epochs without improvement th
     python -m experiments.launch --config=configs/jozefowicz2015.py:arithmetic --sweep=cells --workers=2
     python -m experiments.launch --config=configs/jozefowicz2015.py:xml --sweep=cells --workers=2
 
-`--sweep=cells --sweep=protocol` is their search, for a cluster.
+`--sweep=cells --sweep=settings` is a small search: 16 settings of one layer for each cell. `--sweep=cells
+--sweep=protocol` is theirs, for a cluster; that no run goes on for more than 100 epochs is our addition.
 
 What they reached (accuracy; an error here is 1 less it):
 
@@ -35,6 +36,13 @@ from seqjax.errors import UserError, did_you_mean
 from seqjax.sweeps.spaces import choice, random
 
 VARIANTS = ("arithmetic", "xml")
+CELLS = ("rnn", "lstm_j", "lstm_j_no_forget", "lstm_j_no_input", "lstm_j_no_output", "lstm_j_bias")
+SPACE = {
+    "init.kernel_scale": choice(0.3, 0.7, 1.0, 1.4, 2.0, 2.8),
+    "optimiser.learning_rate": choice(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0),
+    "clip.value": choice(1.0, 2.5, 5.0, 10.0, 20.0),
+}
+EPOCH = 14_200  # chunks, of the 14,285 in a lane of 500,000 symbols: evaluations come after whole dispatches
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
@@ -63,33 +71,26 @@ def get_config(variant: str | None = None) -> ConfigDict:
     return config
 
 
-CELLS = ("rnn", "lstm_j", "lstm_j_no_forget", "lstm_j_no_input", "lstm_j_no_output", "lstm_j_bias")
-
-
 def sweep_cells():
     """The ten cells of the paper's tables."""
     for cell in (*CELLS, "gru", "mut1", "mut2", "mut3"):
         yield {"cell.name": cell}
 
 
-SPACE = {
-    "init.kernel_scale": choice(0.3, 0.7, 1.0, 1.4, 2.0, 2.8),
-    "optimiser.learning_rate": choice(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0),
-    "clip.value": choice(1.0, 2.5, 5.0, 10.0, 20.0),
-}
-
-
 def sweep_settings():
-    """Twelve settings drawn from the paper's values, the same for every cell; one layer."""
-    for setting in random(SPACE, count=12):
+    """Sixteen settings drawn from the paper's values, the same for every cell; one layer.
+
+    They are the first of the sampler's draws (seed 43) in which every value occurs, and none of a key's values more
+    than three times oftener than another: one to four times each.
+    """
+    for setting in random(SPACE, count=16, seed=43):
         yield setting | {"init.recurrent_scale": setting["init.kernel_scale"]}
 
 
 def sweep_protocol():
-    """The paper's search: 220 settings, up to 4 layers, until the rate has fallen 4 times."""
-    epoch = 10_000_000 // (20 * 35)  # chunks
+    """The paper's search: 220 settings, up to 4 layers, until the rate has fallen 4 times, or for 100 epochs."""
     schedule = {"schedule.name": "fall", "schedule.patience": 3, "schedule.decay": 0.5, "schedule.falls": 4}
-    length = {"train.eval_every": epoch, "train.steps": 100 * epoch}
+    length = {"train.eval_every": EPOCH, "train.steps": 100 * EPOCH}
     for setting in random(SPACE | {"cell.layers": choice(1, 2, 3, 4)}, count=220):
         yield setting | {"init.recurrent_scale": setting["init.kernel_scale"]} | schedule | length
 

@@ -53,11 +53,10 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.train.eval_every = 500
     config.train.snapshots = 8
 
-    variants = {"python": python, "war_and_peace": war_and_peace}
     variant = variant or "python"
-    if variant not in variants:
-        raise UserError(f"configs/karpathy2016.py has no variant {variant!r}; {did_you_mean(variant, variants)}")
-    variants[variant](config)
+    if variant not in VARIANTS:
+        raise UserError(f"configs/karpathy2016.py has no variant {variant!r}; {did_you_mean(variant, VARIANTS)}")
+    VARIANTS[variant](config)
     return config
 
 
@@ -70,6 +69,9 @@ def war_and_peace(config: ConfigDict) -> None:
     config.data.validation = 0.1
     config.data.test = 0.1
     config.sample.prompt = "The "
+
+
+VARIANTS = {"python": python, "war_and_peace": war_and_peace}
 
 
 def sweep_sizes():

@@ -29,6 +29,7 @@ from ml_collections import ConfigDict
 from seqjax.config import defaults
 from seqjax.errors import UserError, did_you_mean
 
+VARIANTS = ("default", "three_symbols")
 LENGTHS = (20, 50, 100, 150, 200)
 
 
@@ -60,10 +61,9 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.train.eval_every = 500
     config.train.stop_when_solved = True
 
-    variants = ("default", "three_symbols")
     variant = variant or "default"
-    if variant not in variants:
-        raise UserError(f"configs/pascanu2013.py has no variant {variant!r}; {did_you_mean(variant, variants)}")
+    if variant not in VARIANTS:
+        raise UserError(f"configs/pascanu2013.py has no variant {variant!r}; {did_you_mean(variant, VARIANTS)}")
     if variant == "three_symbols":
         config.task.symbols = 3
     return config

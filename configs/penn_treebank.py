@@ -10,6 +10,9 @@ Variants: `zaremba_small` (the default; 2 x 200, no dropout), `zaremba_medium` (
 and `characters` (one layer of 256). The authors' program names test perplexities of 115 for the small one and 82 for
 the large one.
 
+Sweeps: `cells`, `table` (the cells of Table 3 of Jozefowicz et al., 2015) and `seeds`. Each cell keeps the recipe and
+its number of units; the authors' forget bias of 0 is an option of the LSTM, others start as they do elsewhere.
+
 The recipe is that of the authors' program: 20 lanes, loss summed over a chunk, plain SGD with rate 1 that falls after
 so many epochs. There all parameters start from one uniform distribution; here weights do, while biases start at 0 and
 the embedding from N(0, 1 / width). There the test text is read from its first word to its last; here it is read in 64
@@ -50,16 +53,10 @@ def get_config(variant: str | None = None) -> ConfigDict:
 
     config.cell.layers = 2
 
-    variants = {
-        "zaremba_small": zaremba_small,
-        "zaremba_medium": zaremba_medium,
-        "zaremba_large": zaremba_large,
-        "characters": characters,
-    }
     variant = variant or "zaremba_small"
-    if variant not in variants:
-        raise UserError(f"configs/penn_treebank.py has no variant {variant!r}; {did_you_mean(variant, variants)}")
-    variants[variant](config)
+    if variant not in VARIANTS:
+        raise UserError(f"configs/penn_treebank.py has no variant {variant!r}; {did_you_mean(variant, VARIANTS)}")
+    VARIANTS[variant](config)
     return config
 
 
@@ -123,9 +120,24 @@ def characters(config: ConfigDict) -> None:
     config.train.eval_every = 500
 
 
+VARIANTS = {
+    "zaremba_small": zaremba_small,
+    "zaremba_medium": zaremba_medium,
+    "zaremba_large": zaremba_large,
+    "characters": characters,
+}
+
+
 def sweep_cells():
     """Cells with the same recipe."""
     for cell in ("rnn", "lstm", "gru", "mut1", "mut2", "mut3"):
+        yield {"cell.name": cell}
+
+
+def sweep_table():
+    """Our LSTM, and the ten cells of Table 3 of Jozefowicz et al. (2015), with the recipe's number of units each."""
+    variants = ("no_forget", "no_input", "no_output", "bias")
+    for cell in ("rnn", "lstm", "lstm_j", *(f"lstm_j_{name}" for name in variants), "gru", "mut1", "mut2", "mut3"):
         yield {"cell.name": cell}
 
 

@@ -5,6 +5,7 @@ python -m experiments.launch --config=configs/char_lm.py --sweep=cells --sweep=s
 python -m experiments.launch --config=configs/char_lm.py --sweep=cells --launcher=ray --runs=/shared/runs
 """
 
+import itertools
 import os
 import pathlib
 
@@ -80,7 +81,7 @@ def main(arguments: list[str]) -> int:
 
     _plan_on_cpu()
     config, sweeps = load_config(options.config)
-    for key, value in overrides:
+    for key, value in sorted(overrides, key=lambda given: given[0] != "cell.name"):  # which empties cell.options
         override(config, key, value)
     configs = expand(config, sweeps, options.sweep)
     if options.rungs:
@@ -95,7 +96,7 @@ def main(arguments: list[str]) -> int:
 
         cluster.connect()
     with hold(runs_directory):
-        planned = plan(configs, runs_directory, options.rerun)
+        planned = plan(configs, runs_directory, options.rerun, judged=bool(options.rungs))
         _announce(console, planned)
         if not options.sweep:
             console.print(f"run directory: {planned.runs[0].path}", highlight=False, markup=False, soft_wrap=True)
@@ -128,14 +129,14 @@ def _sweep(planned, options, console: Console) -> None:
     else:
         workers = options.workers or len(allocation.available_gpus() or allocation.available_cores())
     contenders, steps = planned.runs, halving.rungs(options.rungs) if options.rungs else []
-    for rung in [*steps, None]:
+    for since, rung in itertools.pairwise([0, *steps, None]):
         todo = [run for run in contenders if run in planned.todo and run.status()["state"] not in FINISHED]
         if rung:
             todo = [run for run in todo if not halving.reached(run, rung)]
         for run in todo:
             run.set_status("queued")  # also of those that halving stopped in an earlier launch
-        stacks = stacked(todo, workers, options.stack or LARGEST)
-        _train(console, stacks, options, allocation.divide(min(workers, max(1, len(stacks)))), rung)
+        stacks = stacked(todo, workers, options.stack or LARGEST, since)
+        _train(console, stacks, options, allocation.divide(min(workers, max(1, len(stacks)))), rung, since)
         if rung:
             kept = []
             for value, group in halving.groups(contenders, options.within).items():
@@ -147,17 +148,18 @@ def _sweep(planned, options, console: Console) -> None:
             contenders = kept
 
 
-def _train(console: Console, stacks, options, slots, until: int | None = None) -> None:
+def _train(console: Console, stacks, options, slots, until: int | None = None, since: int = 0) -> None:
     from seqjax.sweeps import local
     from seqjax.sweeps.progress import Progress
 
-    with Progress(console, sum(map(len, stacks))) as progress:
+    more = [f"--since={since}", *_of_processes(options)]
+    with Progress(console, sum(run is not None for stack in stacks for run in stack)) as progress:
         if options.launcher == "ray":
             from seqjax.sweeps import cluster
 
-            cluster.run_all(stacks, len(slots), progress.watch, until=until)
+            cluster.run_all(stacks, len(slots), progress.watch, until=until, options=more)
         else:
-            local.run_all(stacks, slots, progress.watch, until=until, options=_of_processes(options))
+            local.run_all(stacks, slots, progress.watch, until=until, options=more)
 
 
 def _share(config, options):

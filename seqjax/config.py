@@ -22,6 +22,7 @@ ADDED_LATER = {
     "train.stop_when_solved": False,
     "schedule.falls": 4,
     "train.snapshots": 0,
+    "optimiser.dampened": False,
 }
 
 
@@ -64,6 +65,7 @@ def defaults() -> ConfigDict:
     config.optimiser.name = "adam"
     config.optimiser.learning_rate = 0.002
     config.optimiser.momentum = 0.9  # momentum, nesterov
+    config.optimiser.dampened = False  # momentum, nesterov: the rate is multiplied by 1 - momentum
     config.optimiser.decay = 0.95  # rmsprop
     config.optimiser.b1 = 0.9  # adam, adamw
     config.optimiser.b2 = 0.999
@@ -153,6 +155,7 @@ def flat(config: ConfigDict, prefix: str = "") -> dict:
 def override(config: ConfigDict, key: str, value) -> None:
     """Set `config.<key>` to `value`, which may be a string from the command line, checked against the present type.
 
+    Another `cell.name` empties `cell.options`, which are the cell's own: where both are set, the name comes first.
     Raises UserError for an unknown key (with the nearest right one) and for a value of another type.
     """
     *parents, leaf = key.split(".")
@@ -166,7 +169,9 @@ def override(config: ConfigDict, key: str, value) -> None:
     elif isinstance(node[leaf], ConfigDict):
         raise UserError(f"config key {key!r} is a group of keys: set one of {', '.join(sorted(node[leaf]))}")
     else:
-        node[leaf] = _as_type_of(node[leaf], value, key)
+        before, node[leaf] = node[leaf], _as_type_of(node[leaf], value, key)
+        if key == "cell.name" and node[leaf] != before:
+            config.cell.options = ConfigDict()
 
 
 def _nearest_key(key: str, config: ConfigDict) -> str:

@@ -171,6 +171,21 @@ def test_cells_like_the_lstm_have_its_state_and_its_product(name):
     assert structure == matrices_in_the_step("lstm")[1]
 
 
+def coupled(weights):
+    """The forget gate with the negatives of the input gate's weights, so that it is 1 less it."""
+    return weights | {key[:-1] + "f": -value for key, value in weights.items() if key.endswith("i")}
+
+
+def small(block, scale=1e-6):
+    """What comes into a block so small that its tanh is the identity."""
+    return lambda weights: {key: value * (scale if key[-1] == block else 1) for key, value in weights.items()}
+
+
+def closed(gate):
+    """The bias of a gate so low that it is 1e-6 or so, and the memory so small that its tanh is the identity."""
+    return lambda weights: weights | {f"b_{gate}": np.full(HIDDEN, np.log(1e-6))}
+
+
 def with_weights(name, weights):
     """The cell with the matrices and vectors that `PACKING` names, out of `weights`."""
     values = {
@@ -201,6 +216,9 @@ def outputs(name, weights):
         ("lstm_peephole", saturated("f"), "lstm_peephole_nfg"),
         ("lstm_peephole", saturated("o"), "lstm_peephole_nog"),
         ("lstm_peephole", without("p_"), "lstm_peephole_np"),
+        ("lstm_peephole", coupled, "lstm_peephole_cifg"),
+        ("lstm_peephole", small("z"), "lstm_peephole_niaf"),
+        ("lstm_peephole", closed("i"), "lstm_peephole_noaf"),
         ("lstm_peephole_fgr", without("R_"), "lstm_peephole"),
         ("lstm_j", saturated("f"), "lstm_j_no_forget"),
         ("lstm_j", saturated("j"), "lstm_j_no_input"),
@@ -319,11 +337,20 @@ def test_mut_widens_the_input_only_where_it_must(name):
     assert make(name, 3, HIDDEN).p.shape == (3, HIDDEN)
 
 
-def test_forget_bias_is_where_the_forget_gates_bias_starts():
-    biases = named(PACKING["lstm"], parameters.flatten(CELLS["lstm"](3, HIDDEN, rngs=nnx.Rngs(0), forget_bias=2.5)))
-    assert (biases["b_f"] == 2.5).all()
-    assert not np.concatenate([biases["b_i"], biases["b_g"], biases["b_o"]]).any()
+@pytest.mark.parametrize("name", ["lstm", "lstm_j", "lstm_j_bias"])
+def test_forget_bias_is_where_the_forget_gates_bias_starts(name):
+    weights = named(PACKING[name], parameters.flatten(CELLS[name](3, HIDDEN, rngs=nnx.Rngs(0), forget_bias=2.5)))
+    for key, value in weights.items():
+        assert not key.startswith("b_") or (value == (2.5 if key == "b_f" else 0)).all()
     assert cell_options("lstm") == {"forget_bias": 1.0, "chrono": 0}
+
+
+def test_lstm_b_is_the_other_with_a_forget_bias_of_1():
+    assert (cell_options("lstm_j"), cell_options("lstm_j_bias")) == ({"forget_bias": 0.0}, {"forget_bias": 1.0})
+    for one, other in (("lstm_j", "lstm_j_bias"), ("lstm_j_bias", "lstm_j")):
+        bias = cell_options(other)["forget_bias"]
+        cells = CELLS[one](3, HIDDEN, rngs=nnx.Rngs(0), forget_bias=bias), CELLS[other](3, HIDDEN, rngs=nnx.Rngs(0))
+        assert_close(*map(parameters.flatten, cells), rtol=0)
 
 
 def test_chrono_spreads_the_time_constants_up_to_the_longest_dependency():

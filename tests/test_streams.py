@@ -1,5 +1,6 @@
 """Arithmetic and XML: what their texts say, how they are read in lanes and chunks, and how answers are scored."""
 
+import pathlib
 import re
 
 import jax
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import seqjax
 from seqjax.config import load_config, override
 from seqjax.errors import UserError
 from seqjax.tasks import find_task
 from seqjax.tasks.streams import EVALUATION_LANES
+from seqjax.training import trial
 from seqjax.training.step import Trainer
 from seqjax.training.trial import resolve
 
@@ -158,6 +161,22 @@ def test_a_text_goes_on_as_it_began_and_is_the_same_for_every_run_but_not_for_ev
         np.testing.assert_array_equal(short, long[:2, :50])
         assert (short[0] != short[1]).any() and (short != task.texts("validation", 2, 50)[0]).any()
         assert (short != task.texts("train", 2, 50)[0]).any()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(
+    ("variant", "beginning"),
+    [
+        ("arithmetic", "-mugofolw4grg+-8=-12.8vt2f477a4d+4x74jg5i8x379fs=48283153.-7q-k-f75=68"),
+        ("xml", "<xsxjsbexeb></xsxjsbexeb><bcuz></bcuz><ffbytgspt><zrcqegynpb></zrcqegy"),
+    ],
+    ids=["arithmetic", "xml"],
+)
+def test_a_text_is_what_it_always_was_also_where_numbers_have_64_bits(variant, beginning, wide):
+    """Or scores of runs made before could not be compared with today's."""
+    with jax.enable_x64(wide):
+        task = made(variant)
+        assert task.spell(task.texts("test", 1, 70)[0][0]) == beginning
 
 
 @both
@@ -311,6 +330,17 @@ def test_a_trial_of_the_paper_has_its_parameters_and_is_restored_from_its_descri
     task = find_task(variant).from_description(config, record["task"])
     assert (task.title, task.time) == (record["title"], 35)
     assert record["config"]["train"]["steps"] and record["corpus"] is None
+
+
+def test_the_fingerprint_of_a_trials_code_is_of_the_package_alone_and_of_all_that_computes_it(monkeypatch):
+    """Not of Python's own files, which another version of Python would change."""
+    files = []
+    monkeypatch.setattr(trial, "_without_documentation", lambda file: files.append(pathlib.Path(file)) or b"")
+    trial.fingerprint(config_of("xml"), find_task("xml"))
+    assert all(file.is_relative_to(pathlib.Path(seqjax.__file__).parent) for file in files)
+    read = {file.name for file in files}
+    assert {"lstm.py", "xml.py", "streams.py", "recurrence.py", "products.py", "deferral.py"} <= read
+    assert "linear_recurrence.py" in read and "music.py" not in read
 
 
 def test_training_goes_on_from_a_state_as_if_it_had_not_stopped():

@@ -151,6 +151,24 @@ def test_optimisers_are_optax_own(name):
     np.testing.assert_allclose(mine["w"], values["w"], rtol=1e-6)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_dampened_momentum_multiplies_the_rate_by_1_less_it(nesterov):
+    """So that settings of unlike momentum take steps of like size, once they go in one direction."""
+    momentum, rate = 0.8, 0.1
+    settings = {"optimiser__momentum": momentum, "optimiser__dampened": True, "clip__name": "none"}
+    config = tiny.config(optimiser__name="nesterov" if nesterov else "momentum", **settings)
+    chain = optimisers.make_optimiser(config, jnp.asarray(1.0))
+    state = chain.init({"w": jnp.zeros(3)})
+    velocity = np.zeros(3)
+    for step in range(5):
+        gradient = np.asarray([0.3, -1.0, 2.0]) * (step + 1)
+        updates, state = chain.update({"w": jnp.asarray(gradient)}, state, learning_rate=rate)
+        velocity = momentum * velocity - (1 - momentum) * rate * gradient
+        expected = momentum * velocity - (1 - momentum) * rate * gradient if nesterov else velocity
+        np.testing.assert_allclose(updates["w"], expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("name", "expected"), [("norm", [0.6, 0.8]), ("element", [1.0, 1.0]), ("none", [3.0, 4.0])])
 def test_clipping(name, expected):
     config = tiny.config(optimiser__name="sgd", clip__name=name)

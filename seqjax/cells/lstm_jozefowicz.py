@@ -26,16 +26,25 @@ class JozefowiczLSTM(nnx.Module):
         c'   = c * f + i * j
         h'   = tanh(c') * o
 
-    The state is `(c, h)`, the output `h'`. All biases start at 0, that of the forget gate too: `JozefowiczLSTMBias` is
-    the same cell with it at 1. Against `LSTM`, o is a tanh.
+    The state is `(c, h)`, the output `h'`. `forget_bias` is what b_f starts at; the other biases start at 0. Against
+    `LSTM`, o is a tanh.
 
     Reference: Jozefowicz, Zaremba & Sutskever (2015), ICML, section 2.
     """
 
-    def __init__(self, inputs: int, hidden: int, *, rngs: nnx.Rngs, kernel_init=GLOROT, recurrent_init=ORTHOGONAL):
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        *,
+        rngs: nnx.Rngs,
+        kernel_init=GLOROT,
+        recurrent_init=ORTHOGONAL,
+        forget_bias: float = 0.0,
+    ):
         self.w = nnx.Param(per_gate(kernel_init, 4)(rngs.params(), (inputs, 4 * hidden)))
         self.u = nnx.Param(per_gate(recurrent_init, 4)(rngs.params(), (hidden, 4 * hidden)))
-        self.b = nnx.Param(jnp.zeros(4 * hidden))
+        self.b = nnx.Param(jnp.zeros(4 * hidden).at[2 * hidden : 3 * hidden].set(forget_bias))
 
     def initial_state(self) -> State:
         zeros = jnp.zeros(self.u.shape[0], self.u.dtype)
@@ -63,48 +72,26 @@ class JozefowiczLSTM(nnx.Module):
         return self.step(state, self.project(x))
 
 
-class JozefowiczLSTMBias(nnx.Module):
-    r"""LSTM-b: the equations of `JozefowiczLSTM`, with the bias of the forget gate starting at 1.
+class JozefowiczLSTMBias(JozefowiczLSTM):
+    """LSTM-b: `JozefowiczLSTM` with the bias of the forget gate starting at 1. No other cell, but another start.
 
-        i, o = tanh(W_io x + U_io h + b_io)
-        j, f = sigmoid(W_jf x + U_jf h + b_jf),    b_f = 1 at the start
-        c'   = c * f + i * j
-        h'   = tanh(c') * o
-
-    The state is `(c, h)`, the output `h'`. `LSTM` starts with the same bias; its o is a sigmoid.
+    `LSTM` starts with the same bias; its o is a sigmoid.
 
     Reference: Jozefowicz, Zaremba & Sutskever (2015), ICML, section 2.
     """
 
-    def __init__(self, inputs: int, hidden: int, *, rngs: nnx.Rngs, kernel_init=GLOROT, recurrent_init=ORTHOGONAL):
-        self.w = nnx.Param(per_gate(kernel_init, 4)(rngs.params(), (inputs, 4 * hidden)))
-        self.u = nnx.Param(per_gate(recurrent_init, 4)(rngs.params(), (hidden, 4 * hidden)))
-        self.b = nnx.Param(jnp.zeros(4 * hidden).at[2 * hidden : 3 * hidden].set(1.0))
-
-    def initial_state(self) -> State:
-        zeros = jnp.zeros(self.u.shape[0], self.u.dtype)
-        return zeros, zeros
-
-    def project(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch gates"]:
-        return x @ self.w[...] + self.b[...]
-
-    def step(self, state: State, z: Float[Array, "4*hidden"]) -> tuple[State, Hidden]:
-        c, h = state
-        i, j, f, o = self._gates_and_candidate(h, z)
-        c = c * f + i * j
-        h = jnp.tanh(c) * o
-        return (c, h), h
-
-    def gates(self, state: State, z: Float[Array, "4*hidden"]) -> dict[str, Hidden]:
-        _, j, f, _ = self._gates_and_candidate(state[1], z)
-        return {"input": j, "forget": f}
-
-    def _gates_and_candidate(self, h, z):
-        i, j, f, o = jnp.split(z + h @ self.u[...], 4, axis=-1)
-        return jnp.tanh(i), jax.nn.sigmoid(j), jax.nn.sigmoid(f), jnp.tanh(o)
-
-    def __call__(self, state, x):
-        return self.step(state, self.project(x))
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        *,
+        rngs: nnx.Rngs,
+        kernel_init=GLOROT,
+        recurrent_init=ORTHOGONAL,
+        forget_bias: float = 1.0,
+    ):
+        initialisers = {"kernel_init": kernel_init, "recurrent_init": recurrent_init}
+        super().__init__(inputs, hidden, rngs=rngs, forget_bias=forget_bias, **initialisers)
 
 
 class JozefowiczLSTMNoForget(nnx.Module):

@@ -12,7 +12,8 @@ def expand(config: ConfigDict, sweeps: dict, names: list[str]) -> list[ConfigDic
     """The product of the named sweeps over `config`.
 
     The last sweep varies slowest: with `cells` and then `seeds`, every cell is trained once before any is trained
-    again, so that an unfinished sweep compares all cells, and the second trial of a shape finds it compiled.
+    again, so that an unfinished sweep compares all cells, and the second trial of a shape finds it compiled. A point's
+    `cell.name` is set before all else, as another cell empties `cell.options`.
 
     Raises UserError for an unknown sweep, one named twice, one that yields nothing or no overrides, and two sweeps that
     set the same key.
@@ -31,9 +32,9 @@ def expand(config: ConfigDict, sweeps: dict, names: list[str]) -> list[ConfigDic
     configs = []
     for points in itertools.product(*reversed(axes)):
         trial = config.copy_and_resolve_references()
-        for point in reversed(points):
-            for key, value in point.items():
-                override(trial, key, value)
+        pairs = [pair for point in reversed(points) for pair in point.items()]
+        for key, value in sorted(pairs, key=lambda pair: pair[0] != "cell.name"):
+            override(trial, key, value)
         configs.append(trial)
     return configs
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from seqjax.tasks.measure import Measure
-from seqjax.tasks.streams import Problem, StreamTask
+from seqjax.tasks.streams import FAIR, Problem, StreamTask
 
 DIGITS = 8  # of an operand, at most
 MOST_DISTRACTORS = 8
@@ -38,7 +38,7 @@ class Arithmetic(StreamTask):
     def problem(self, key) -> Problem:
         numbers_key, operator_key, letters_key = jax.random.split(key, 3)
         first, second = jax.vmap(_number)(jax.random.split(numbers_key))
-        adds = jax.random.bernoulli(operator_key)
+        adds = jax.random.bernoulli(operator_key, FAIR)
         operator = _always(jnp.where(adds, PLUS, MINUS))
         answer = [_decimal(jnp.where(adds, first + second, first - second)), _always(STOP)]
         asked = _among_letters(letters_key, _joined([_decimal(first), operator, _decimal(second)]))
@@ -51,9 +51,10 @@ def _number(key):
     """An operand."""
     digits_key, size_key, sign_key = jax.random.split(key, 3)
     powers = 10 ** jnp.arange(DIGITS + 1)
-    digits = jax.random.randint(digits_key, (), 1, DIGITS + 1)
-    size = jax.random.randint(size_key, (), jnp.where(digits == 1, 0, powers[digits - 1]), powers[digits])
-    return jnp.where(jax.random.bernoulli(sign_key), size, -size)
+    digits = jax.random.randint(digits_key, (), 1, DIGITS + 1, jnp.int32)
+    least = jnp.where(digits == 1, 0, powers[digits - 1])
+    size = jax.random.randint(size_key, (), least, powers[digits], jnp.int32)
+    return jnp.where(jax.random.bernoulli(sign_key, FAIR), size, -size)
 
 
 def _decimal(number):
@@ -77,8 +78,8 @@ def _among_letters(key, characters):
     symbols, written = characters
     coins_key, letters_key = jax.random.split(key)
     shape = len(symbols), MOST_DISTRACTORS
-    letters = jax.random.randint(letters_key, shape, STOP + 1, len(Arithmetic.alphabet))
-    drawn = jnp.cumprod(jax.random.bernoulli(coins_key, shape=shape), axis=1).astype(bool)
+    letters = jax.random.randint(letters_key, shape, STOP + 1, len(Arithmetic.alphabet), jnp.int32)
+    drawn = jnp.cumprod(jax.random.bernoulli(coins_key, FAIR, shape), axis=1).astype(bool)
     symbols = jnp.concatenate([symbols[:, None], letters], axis=1)
     written = jnp.concatenate([written[:, None], drawn & written[:, None]], axis=1)
     return symbols.ravel(), written.ravel()

@@ -23,7 +23,7 @@ from seqjax.models import ManyToMany, build
 from seqjax.models.sampling import generate
 from seqjax.tasks.cross_entropy import cross_entropy
 from seqjax.tasks.measure import Measure
-from seqjax.tasks.vocabulary import Vocabulary
+from seqjax.tasks.vocabulary import Vocabulary, words_of
 
 SPLITS = ("train", "validation", "test")
 EVALUATION_LANES = 64
@@ -72,16 +72,7 @@ class CharLM:
             ("sample.top_k", 0),
         ):
             at_least(config, key, least)
-        text, divided = read(corpus), config.data.source in DIVIDED_TEXTS
-        texts = parts(text) if divided else [text]
-        vocabulary = Vocabulary.of(b"".join(texts), config.data.symbols, config.data.max_vocabulary)
-        encoded = [vocabulary.encode(part) for part in texts]
-        if divided:
-            _need_no_fractions(config)
-            splits = dict(zip(SPLITS, encoded, strict=True))
-        else:
-            splits = cut(encoded[0], config.data.validation, config.data.test)
-        task = cls(config, vocabulary, splits)
+        task = cls(config, *_vocabulary_and_splits(config, read(corpus)))
         task.prompt(config.sample.prompt)
         return task
 
@@ -225,6 +216,22 @@ class CharLM:
         return self.vocabulary.decode(np.concatenate([self.prompt(prompt) if prompt else [], written]).astype(int))
 
 
+def _vocabulary_and_splits(config: ConfigDict, text: bytes) -> tuple[Vocabulary, dict[str, np.ndarray]]:
+    """What there is to learn, and the three texts in its symbols."""
+    data = config.data
+    if data.source in DIVIDED_TEXTS:
+        _need_no_fractions(config)
+        texts = parts(text)
+        vocabulary = Vocabulary.of(b"".join(texts), data.symbols, data.max_vocabulary, texts[0])
+        return vocabulary, dict(zip(SPLITS, map(vocabulary.encode, texts), strict=True))
+    training = text
+    if data.symbols == "words":
+        words = words_of(text.decode("utf-8", "replace"))
+        training = " ".join(cut(words, data.validation, data.test)["train"]).encode()
+    vocabulary = Vocabulary.of(text, data.symbols, data.max_vocabulary, training)
+    return vocabulary, cut(vocabulary.encode(text), data.validation, data.test)
+
+
 def _need_no_fractions(config: ConfigDict) -> None:
     for key in ("data.validation", "data.test"):
         if fraction := flat(config)[key]:
@@ -234,7 +241,7 @@ def _need_no_fractions(config: ConfigDict) -> None:
             )
 
 
-def cut(symbols: Integer[np.ndarray, "time"], validation: float, test: float) -> dict[str, np.ndarray]:
+def cut(symbols: Integer[np.ndarray, "time"] | list[str], validation: float, test: float) -> dict:
     """Contiguous splits: train first, then validation, then test, as fractions of the whole."""
     if validation + test >= 1:
         raise UserError(f"data.validation + data.test is {validation + test:g}, which leaves nothing to train on")

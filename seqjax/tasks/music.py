@@ -47,8 +47,8 @@ class Music:
     leaves the first steps out, `nats_by_sequence` is a mean over pieces of means over their steps. The state is the
     initial one before each piece, and is carried through the whole of it.
 
-    Reference: Boulanger-Lewandowski, Bengio & Vincent (2012), arXiv:1206.6392. Published `nats` of the test pieces of
-    Nottingham and Piano-midi: tanh 3.61 and 6.81, LSTM 3.49 and 6.87, GRU 3.41 and 6.88 (Jozefowicz et al., 2015).
+    Reference: Boulanger-Lewandowski, Bengio & Vincent (2012), arXiv:1206.6392. Published `nats` of Nottingham and
+    Piano-midi: tanh 3.61 and 6.81, LSTM 3.49 and 6.87, GRU 3.41 and 6.88 (Jozefowicz et al., 2015).
     """
 
     counted_in = "pieces"

@@ -28,6 +28,7 @@ from seqjax.tasks.measure import Measure
 SEEDS = {"train": 0, "validation": 1, "test": 2}  # of the texts, the same for every run
 HELD_OUT = ("validation", "test")
 DRAWN_TOGETHER = 64  # problems
+FAIR = np.float32(1 / 2)  # the chance of a coin
 EVALUATION_LANES = 64
 ROWS, COLUMNS = 3, 80  # of a sample
 
@@ -52,7 +53,9 @@ class StreamTask(abc.ABC):
     """What all such problems share.
 
     A subclass sets `alphabet`, `title` and `measure`, whose metric is "error", and defines `problem`. The loss is the
-    cross-entropy of the counted symbols, summed over a chunk; error and nats are means over the counted symbols.
+    cross-entropy of the counted symbols, summed over a chunk; error and nats are means over the counted symbols. Of a
+    step on several devices they are means of the devices' own means, where a chunk that counts nothing gives 0;
+    evaluation counts each symbol once, whatever the devices.
 
     `task.symbols` is how long the training text is, all lanes together, and `task.evaluation` how long each held-out
     text; both are rounded to whole chunks of all lanes. Raises UserError when a value of the config is out of range.
@@ -95,7 +98,7 @@ class StreamTask(abc.ABC):
 
     @abc.abstractmethod
     def problem(self, key: Key[Array, ""]) -> Problem:
-        """One problem; a pure function of the key."""
+        """One problem; a pure function of the key. Draw numbers as int32, coins with FAIR: the same in 64-bit mode."""
 
     @property
     def time(self) -> int:

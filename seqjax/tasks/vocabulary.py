@@ -15,7 +15,7 @@ UNKNOWN = "<unk>"
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
     """A list of symbols: code points where `kind` is "characters" and byte values where it is "bytes", both sorted;
-    where it is "words", strings, the most frequent first.
+    where it is "words", strings, those first that are the most frequent in the whole text.
 
     Words stand between blanks; a line break is the word `<eos>`. Words outside the list become `<unk>`, if it holds
     that.
@@ -25,13 +25,16 @@ class Vocabulary:
     symbols: tuple[int, ...] | tuple[str, ...]
 
     @classmethod
-    def of(cls, text: bytes, kind: str, limit: int) -> "Vocabulary":
+    def of(cls, text: bytes, kind: str, limit: int, training: bytes | None = None) -> "Vocabulary":
         """The symbols of `text`. Falls back to bytes, and says so, where the text is not UTF-8 or holds more than
-        `limit` distinct characters. Of more than `limit` distinct words the rarest become `<unk>`.
+        `limit` distinct characters. Words are those of its part `training` alone, if that is given: no network learns
+        what the others mean. Of more than `limit` distinct words the rarest become `<unk>`.
         """
         if kind != "bytes":
             try:
-                return cls._words(text, limit) if kind == "words" else cls._characters(text, limit)
+                if kind == "words":
+                    return cls._words(text, limit, text if training is None else training)
+                return cls._characters(text, limit)
             except UnicodeDecodeError as error:
                 logging.warning("the text is not UTF-8 (byte %d); its symbols are bytes", error.start)
         return cls._bytes(text)
@@ -51,13 +54,14 @@ class Vocabulary:
         return cls._bytes(text)
 
     @classmethod
-    def _words(cls, text, limit):
-        counted = collections.Counter(words_of(text.decode("utf-8")))
-        ordered = sorted(counted, key=lambda word: (-counted[word], word))
-        if len(ordered) > limit:
-            logging.warning("the text has %d distinct words, more than %d; the rarest are <unk>", len(ordered), limit)
-            ordered = [UNKNOWN, *(word for word in ordered if word != UNKNOWN)][:limit]
-        return cls("words", tuple(ordered))
+    def _words(cls, text, limit, training):
+        counted, learned = (collections.Counter(words_of(part.decode("utf-8"))) for part in (text, training))
+        known, unknown = sorted(learned, key=lambda word: (-learned[word], word)), []
+        if len(known) > limit:
+            logging.warning("the text has %d distinct words, more than %d; the rarest are <unk>", len(known), limit)
+            known, unknown = [word for word in known if word != UNKNOWN][: limit - 1], [UNKNOWN]
+        # By the whole text's counts, so that runs whose vocabulary was of all of it keep their numbers where they can.
+        return cls("words", (*unknown, *sorted(known, key=lambda word: (-counted[word], word))))
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -84,14 +88,15 @@ class Vocabulary:
         places = {word: place for place, word in enumerate(self.symbols)}
         words = words_of(raw.decode("utf-8"))
         if UNKNOWN not in places:
-            self._need_none(sorted({repr(word) for word in words if word not in places}), what)
+            remedy = f"; such words become {UNKNOWN} where data.max_vocabulary is under {len(self)}"
+            self._need_none(sorted({repr(word) for word in words if word not in places}), what, remedy)
         unknown = places.get(UNKNOWN)
         return self._narrow(np.asarray([places.get(word, unknown) for word in words], int))
 
-    def _need_none(self, unknown: list[str], what: str) -> None:
+    def _need_none(self, unknown: list[str], what: str, remedy: str = "") -> None:
         if unknown:
             more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
-            raise UserError(f"{what} holds {', '.join(unknown[:10])}{more}, which the training text did not")
+            raise UserError(f"{what} holds {', '.join(unknown[:10])}{more}, which the training text did not{remedy}")
 
     def _narrow(self, index):
         return index.astype(np.uint8 if len(self) <= 256 else np.int32)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from seqjax.tasks.measure import Measure
-from seqjax.tasks.streams import Problem, StreamTask
+from seqjax.tasks.streams import FAIR, Problem, StreamTask
 
 SHORTEST, LONGEST = 2, 10  # letters of a tag
 ITERATIONS = 50
@@ -35,9 +35,9 @@ class XML(StreamTask):
 
     def problem(self, key) -> Problem:
         opens_key, sizes_key, letters_key = jax.random.split(key, 3)
-        names = jax.random.randint(letters_key, (ITERATIONS, LONGEST), 0, OPEN)
-        sizes = jax.random.randint(sizes_key, (ITERATIONS,), SHORTEST, LONGEST + 1)
-        tags, closes, exists = _iterations(jax.random.bernoulli(opens_key, shape=(ITERATIONS,)))
+        names = jax.random.randint(letters_key, (ITERATIONS, LONGEST), 0, OPEN, jnp.int32)
+        sizes = jax.random.randint(sizes_key, (ITERATIONS,), SHORTEST, LONGEST + 1, jnp.int32)
+        tags, closes, exists = _iterations(jax.random.bernoulli(opens_key, FAIR, (ITERATIONS,)))
 
         def column(symbol, written):
             return jnp.full((len(tags), 1), symbol), jnp.broadcast_to(written, len(tags))[:, None]

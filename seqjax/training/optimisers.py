@@ -11,10 +11,16 @@ from ml_collections import ConfigDict
 
 from seqjax.config import at_least, one_of
 
+
+def _momentum(c: ConfigDict, nesterov: bool = False) -> optax.GradientTransformation:
+    trace = optax.trace(c.momentum, nesterov=nesterov)
+    return optax.chain(trace, optax.scale(1 - c.momentum)) if c.dampened else trace
+
+
 OPTIMISERS = {
     "sgd": lambda c: optax.identity(),
-    "momentum": lambda c: optax.trace(c.momentum),
-    "nesterov": lambda c: optax.trace(c.momentum, nesterov=True),
+    "momentum": _momentum,
+    "nesterov": lambda c: _momentum(c, nesterov=True),
     "adagrad": lambda c: optax.scale_by_rss(c.initial_accumulator, c.eps),
     "rmsprop": lambda c: optax.scale_by_rms(c.decay, c.eps, eps_in_sqrt=False),
     "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),

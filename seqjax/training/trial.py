@@ -45,11 +45,12 @@ NOT_IDENTITY = (
 )
 
 
-def resolve(config: ConfigDict, known: dict[str, tuple]) -> dict:
+def resolve(config: ConfigDict, known: dict[str, tuple], judged: bool = False) -> dict:
     """The trial's record, as a run directory keeps it: everything checked, `cell.hidden` and `train.steps` worked out.
 
-    `known` remembers the data that was read, and the networks whose shapes were worked out, for the next trials. Raises
-    UserError for anything that could not run: it is said before the first process starts.
+    `known` remembers the data that was read, and the networks whose shapes were worked out, for the next trials;
+    `judged` says that validation scores will decide whether it goes on. Raises UserError for anything that could not
+    run: it is said before the first process starts.
     """
     config = ConfigDict(config.to_dict())
     for group, key in ((config.get("data", {}), "path"), (config, "init_from")):
@@ -62,9 +63,11 @@ def resolve(config: ConfigDict, known: dict[str, tuple]) -> dict:
         corpus = make_task.find_corpus(config)
         known[same_task] = corpus, make_task.from_corpus(config, corpus)
     corpus, task = known[same_task]
-    judged = config.train.patience or config.schedule.name in ("plateau", "fall")
+    judged = judged or config.train.patience or config.schedule.name in ("plateau", "fall")
     if judged and not task.held_out("validation"):
-        raise UserError("train.patience and the schedules plateau and fall need validation data: data.validation is 0")
+        raise UserError(
+            "train.patience, the schedules plateau and fall, and --rungs need validation data: data.validation is 0"
+        )
     if config.train.stop_when_solved:
         if task.measure.solved_below is None:
             raise UserError(f"train.stop_when_solved: the task {config.task.name} has no criterion of success")
@@ -148,11 +151,15 @@ def fingerprint(config: ConfigDict, task: type) -> str:
     networks, task and training. A finished run with another fingerprint may hold numbers that this code would not give.
     """
     package = pathlib.Path(seqjax.__file__).parent
-    files = [inspect.getsourcefile(CELLS[config.cell.name]), *map(inspect.getsourcefile, task.__mro__[:-1])]
-    files += [package / "initialisers.py", package / "spectra.py", package / "recurrence.py"]
+    files = [inspect.getsourcefile(CELLS[config.cell.name])]
+    files += [inspect.getsourcefile(each) for each in task.__mro__ if each.__module__.startswith("seqjax.")]
+    engine = ("initialisers", "spectra", "recurrence", "products", "deferral", "linear_recurrence")
+    files += [package / f"{name}.py" for name in engine]
     files += sorted((package / "models").glob("*.py"))
     files += [package / "tasks" / name for name in ("vocabulary.py", "cross_entropy.py")]
     files += [package / "training" / name for name in ("step.py", "optimisers.py", "loop.py", "stack.py")]
+    if config.task.name == "music":
+        files.append(package / "datasets" / "music.py")
     if config.regulariser.name != "none":
         files += [package / "analysis" / "taps.py", package / "training" / "regulariser.py"]
     digest = hashlib.sha256()
