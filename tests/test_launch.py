@@ -76,11 +76,11 @@ def test_a_sweep_ends_with_a_leaderboard_and_a_report(folder, swept):
     assert last.startswith("report: ")
     assert pathlib.Path(last.removeprefix("report: ")).is_file()
     for run in runs:  # the two seeds of a cell share a process
-        allocation = run.environment()["allocation"]
-        stack = allocation.pop("stack")
+        environment = run.environment()
+        stack = environment["stack"]["names"]
         assert run.name in stack
         assert {name.partition("-")[0] for name in stack} == {run.trial()["config"]["cell"]["name"]}
-        assert allocation == {"cores": 1, "host_devices": 1, "gpu": False}
+        assert environment["allocation"] == {"cores": 1, "host_devices": 1, "gpu": False}
     assert not (folder / "swept" / "rnn").exists()
 
 
@@ -127,18 +127,12 @@ def outcome(run):
 
 
 def test_killed_at_any_moment_and_started_again_gives_the_same_bits(folder):
-    settings = {"train.steps": 200, "cell.name": "lstm"}
+    settings = {"train.steps": 100, "cell.name": "lstm"}
     whole = trial(folder, "whole", **settings)
     assert train(whole) == 0
     killed = trial(folder, "killed", **settings)
-    codes = [
-        train(killed, signal.SIGKILL, 5),
-        train(killed, signal.SIGTERM, 40),
-        train(killed, signal.SIGKILL, 65),
-        train(killed, signal.SIGINT, 100),
-        train(killed, signal.SIGKILL, 150),
-    ]
-    assert codes == [-9, 3, -9, 3, -9]
+    codes = [train(killed, signal.SIGKILL, 5), train(killed, signal.SIGTERM, 40), train(killed, signal.SIGKILL, 65)]
+    assert codes == [-9, 3, -9]
     assert killed.status() == {"state": "interrupted", "why": "its process is gone"}
     assert train(killed) == 0
     assert outcome(killed) == outcome(whole)

@@ -15,7 +15,6 @@ import tiny
 
 from seqjax.results import RunDirectory
 from seqjax.sweeps.stacks import stacked
-from seqjax.training import stack
 from seqjax.training.loop import Loop, train
 from seqjax.training.stack import Stack, program
 from seqjax.training.step import Trainer
@@ -41,19 +40,14 @@ def trainers(members):
     return [first, *[first.twin(config) for config in members[1:]]]
 
 
-@pytest.fixture(params=["side by side", "in turn"])
-def layout(request, monkeypatch):
-    """Both ways to lay members out."""
-    monkeypatch.setattr(stack, "SIDE_BY_SIDE", 10**9 if request.param == "side by side" else 0)
-
-
 def distances(members, steps):
     """The largest differences in any parameter between each member and the same trial alone, by steps taken."""
     together = trainers(members)
     program = Stack(together)
     states = [trainer.initialise() for trainer in together]
-    alone = [Trainer(tiny.task(config), config, ONE_DEVICE) for config in members]
+    alone = trainers(members)
     single = [trainer.initialise() for trainer in alone]
+    alone[0].compile(single[0])  # for all: a twin has the bits of a trainer of its own, as the killed sweep below shows
     found = {}
     for stop in steps:
         while int(states[0].step) < stop:
@@ -66,18 +60,18 @@ def distances(members, steps):
     return found
 
 
-def test_in_float64_every_member_is_the_trial_alone_over_a_thousand_steps(layout, float64):
+def test_in_float64_every_member_is_the_trial_alone_over_a_thousand_steps(float64):
     (largest,) = distances(configs(train__steps_per_dispatch=50), [1000]).values()
     assert max(largest) < 1e-8
 
 
-def test_in_float32_every_member_is_the_trial_alone_over_fifty_steps(layout):
+def test_in_float32_every_member_is_the_trial_alone_over_fifty_steps():
     (largest,) = distances(configs(), [50]).values()
     assert max(largest) < 1e-4
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "mut1"])
-def test_other_cells_and_the_regulariser_are_stacked_too(layout, float64, cell):
+def test_other_cells_and_the_regulariser_are_stacked_too(float64, cell):
     settings = {"cell__name": cell, "train__steps_per_dispatch": 25}
     if cell == "rnn":
         settings |= {"regulariser__name": "pascanu", "clip__name": "element", "optimiser__name": "momentum"}
@@ -126,7 +120,7 @@ def troubled():
     return members
 
 
-def test_members_diverge_and_stop_each_for_itself(tmp_path, layout):
+def test_members_diverge_and_stop_each_for_itself(tmp_path):
     _, found = run_stack(tmp_path / "stack", troubled())
     assert [loop.outcome for loop in found] == ["diverged", "done", "done"]
     assert "is not finite" in found[0].run.status()["why"]
@@ -144,7 +138,7 @@ def test_members_diverge_and_stop_each_for_itself(tmp_path, layout):
 
 
 @pytest.mark.parametrize("dispatches", [1, 5])
-def test_a_stack_stopped_and_gone_on_with_is_the_stack_never_stopped(tmp_path, layout, dispatches):
+def test_a_stack_stopped_and_gone_on_with_is_the_stack_never_stopped(tmp_path, dispatches):
     run_stack(tmp_path / "whole", troubled())
     for _ in range(20):
         left = iter(range(dispatches))
@@ -177,12 +171,14 @@ def test_trials_of_one_program_differ_in_numbers_alone():
     assert named(relu) != named(tiny.config(cell__name="rnn"))
 
 
-def queue(place, programs, environments=()):
+def queue(place, programs, environments=(), steps=10):
     runs = [RunDirectory(place / f"run{number:02d}") for number in range(len(programs))]
     for run, name in zip(runs, programs, strict=True):
-        run.create({"program": name})
+        run.create({"program": name, "config": tiny.config().to_dict()})
     for number, names in environments:
-        runs[number].write_environment({"allocation": {"stack": names} if names else {}})
+        stack = {"since": 0} | ({"names": names} if names else {})
+        runs[number].write_environment({"allocation": {}, "stack": stack})
+        (runs[number].checkpoints / f"{steps:08d}").mkdir(parents=True)
     return runs
 
 
@@ -209,9 +205,46 @@ def test_every_worker_gets_a_stack(tmp_path, programs, workers, sizes):
 def test_what_began_in_a_stack_goes_on_in_it_and_what_began_alone_alone(tmp_path):
     names = ["run01", "run02", "run03"]
     runs = queue(tmp_path, "aaaaaa", [(1, names), (3, names), (4, None)])
-    todo = [run for run in runs if run.name != "run02"]  # which is finished
-    found = [[run.name for run in stack] for stack in stacked(todo, 1)]
-    assert found == [["run00", "run05"], names, ["run04"]]
+    todo = [run for run in runs if run.name not in names] + [runs[1], runs[3]]  # run02 is finished
+    assert placed(stacked(todo, 1)) == [["run00", "run05"], ["run04"], ["run01", None, "run03"]]
+
+
+def test_a_member_made_anew_leaves_its_slot_empty(tmp_path):
+    names = ["run00", "run01", "run02"]
+    runs = queue(tmp_path, "aaa", [(0, names), (2, names)])
+    assert placed(stacked(runs, 1)) == [["run00", None, "run02"], ["run01"]]
+
+
+def test_what_was_never_saved_is_placed_anew(tmp_path):
+    names = ["run00", "run01", "run02"]
+    runs = queue(tmp_path, "aaa", [(number, names) for number in range(3)])
+    for run in runs:
+        (run.checkpoints / "00000010").rmdir()
+    assert placed(stacked(runs, 1, largest=2)) == [["run00", "run01"], ["run02"]]
+
+
+def test_at_a_rung_stacks_are_made_anew_once(tmp_path):
+    names = ["run00", "run01", "run02", "run03"]
+    runs = queue(tmp_path, "aaaa", [(number, names) for number in range(4)], steps=20)
+    left = [runs[0], runs[3]]
+    assert placed(stacked(left, 1)) == [["run00", None, None, "run03"]]
+    assert placed(stacked(left, 1, since=20)) == [["run00", "run03"]]
+    assert placed(stacked(left, 1, since=10)) == [["run00", None, None, "run03"]]  # they are beyond it
+    for run in left:
+        run.write_environment({"allocation": {}, "stack": {"since": 20, "names": ["run00", "run03"]}})
+    assert placed(stacked([runs[3]], 1, since=20)) == [[None, "run03"]]
+
+
+def test_larger_trials_are_placed_beside_any_that_had_the_same_cores(tmp_path):
+    runs = queue(tmp_path, "aaaa", [(0, None), (1, None), (2, None)])
+    for run in runs:
+        run.write_trial({**run.trial(), "config": tiny.config(cell__hidden=80).to_dict()})
+    runs[2].write_environment({"allocation": {"cores": 2}, "stack": {"since": 0}})
+    assert placed(stacked(runs, 1)) == [["run00", "run01"], ["run02"], ["run03"]]
+
+
+def placed(stacks):
+    return [[run and run.name for run in stack] for stack in stacks]
 
 
 def test_a_trial_names_its_program(tmp_path):
@@ -243,8 +276,9 @@ def test_a_trial_among_others_is_resolved_as_alone(tmp_path):
     assert [resolve(config, known) for config in configs] == [resolve(config, {}) for config in configs]
 
 
-def test_a_killed_sweep_of_stacks_goes_on_to_the_same_bits(tmp_path):
-    """As people use it: a launch of four trials in stacks of two, killed, launched again."""
+@pytest.fixture
+def sweep(tmp_path):
+    """Launch four seeds in twos, as people do; returns the process."""
     (tmp_path / "text.txt").write_bytes(tiny.text())
     config = tmp_path / "four.py"
     config.write_text(
@@ -252,23 +286,42 @@ def test_a_killed_sweep_of_stacks_goes_on_to_the_same_bits(tmp_path):
         "def get_config(variant=None):\n    return char_lm.get_config('text')\n"
         "def sweep_seeds():\n    return [{'seed': seed} for seed in range(4)]\n"
     )
-    settings = [
-        f"--config={config}",
-        *tiny.arguments(tmp_path / "text.txt", train__steps=100, train__eval_every=50)[1:],
-    ]
-    command = [sys.executable, "-m", "experiments.launch", *settings, "--sweep=seeds", "--workers=2"]
     variables = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_PLATFORMS")}
     variables |= {"SEQJAX_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.getcwd()}
-    quiet = {"env": variables, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([*command, f"--runs={tmp_path / 'whole'}"], check=True, timeout=300, **quiet)
-    launched = subprocess.Popen([*command, f"--runs={tmp_path / 'killed'}"], **quiet)
+
+    def launch(runs, *options, **settings):
+        settings = {"train__steps": 100, "train__eval_every": 50, **settings}
+        settings = tiny.arguments(tmp_path / "text.txt", **settings)
+        command = [sys.executable, "-m", "experiments.launch", f"--config={config}", *settings[1:]]
+        command += ["--sweep=seeds", "--workers=2", f"--runs={tmp_path / runs}", *options]
+        return subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    return launch
+
+
+@pytest.mark.parametrize("hidden", [8, 80], ids=["stacked", "one after another"])
+def test_a_killed_sweep_goes_on_to_the_same_bits(tmp_path, sweep, hidden):
+    """One after another, trials have the bits that each has in a process of its own."""
+    alone = ["--stack=1"] if hidden == 80 else []
+    assert sweep("whole", *alone, cell__hidden=hidden).wait(300) == 0
+    launched = sweep("killed", cell__hidden=hidden)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list((tmp_path / "killed").glob("*/checkpoints/0*")):
         time.sleep(0.05)
     launched.send_signal(signal.SIGKILL)
     launched.wait()
-    subprocess.run([*command, f"--runs={tmp_path / 'killed'}"], check=True, timeout=300, **quiet)
+    assert sweep("killed", cell__hidden=hidden).wait(300) == 0
     runs = [RunDirectory(path) for path in pathlib.Path(tmp_path / "killed").glob("lstm-*")]
     assert sorted(run.status()["state"] for run in runs) == ["done"] * 4
-    assert {len(run.environment()["allocation"]["stack"]) for run in runs} == {2}
+    assert {len(run.environment()["stack"].get("names", "x")) for run in runs} == {2 if hidden == 8 else 1}
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def test_one_damaged_run_fails_alone(tmp_path, sweep):
+    assert sweep("runs").wait(300) == 0
+    runs = sorted((RunDirectory(path) for path in (tmp_path / "runs").glob("lstm-*")), key=lambda run: run.name)
+    content = (runs[1].path / "environment.json").read_text()
+    (runs[1].path / "environment.json").write_text(content.replace("python", "pythom", 1))
+    assert sweep("runs", train__steps=150).wait(300) == 1
+    assert [run.status()["state"] for run in runs] == ["done", "failed", "done", "done"]
+    assert "is damaged" in runs[1].status()["why"]

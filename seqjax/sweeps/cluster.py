@@ -17,7 +17,7 @@ import platform
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from seqjax import allocation
 from seqjax.errors import UserError
@@ -81,11 +81,12 @@ def _on_gpus() -> bool:
 
 
 def run_all(
-    stacks: list[list[RunDirectory]],
+    stacks: list[list[RunDirectory | None]],
     workers: int,
     watch: Callable[[list[Task], list[RunDirectory]], None],
     every: float = 0.5,
     until: int | None = None,
+    options: Iterable[str] = (),
 ) -> None:
     """Train all `stacks`, at most `workers` at a time, on the cluster that `connect` joined; as `local.run_all`.
 
@@ -96,7 +97,7 @@ def run_all(
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_submit(waiting.pop(0), until))
+                running.append(_submit(waiting.pop(0), until, list(options)))
             over, _ = ray.wait([task.reference for task in running], num_returns=len(running), timeout=every)
             for task in [task for task in running if task.reference in over]:
                 running.remove(task)  # first: Ray may crash where a task that has just ended is cancelled
@@ -108,18 +109,19 @@ def run_all(
         raise
 
 
-def _submit(runs: list[RunDirectory], until: int | None) -> Task:
+def _submit(stack: list[RunDirectory | None], until: int | None, more: list[str]) -> Task:
     options = {"num_cpus": 1, "num_gpus": int(_on_gpus()), "max_retries": RETRIES, "retry_exceptions": [Unfinished]}
     variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
-    paths = [str(run.path.absolute()) for run in runs]
-    going = [run for run in runs if run.status()["state"] not in AT_REST]
-    return Task(going, ray.remote(**options)(_train).remote(paths, until, variables))
+    paths = [run and str(run.path.absolute()) for run in stack]
+    going = [run for run in stack if run and run.status()["state"] not in AT_REST]
+    return Task(going, ray.remote(**options)(_train).remote(paths, until, more, variables))
 
 
-def _train(paths: list[str], until: int | None, variables: dict[str, str]) -> None:
+def _train(paths: list[str | None], until: int | None, more: list[str], variables: dict[str, str]) -> None:
     """What a task does, on whichever machine."""
     os.environ.update(variables)
-    runs = [RunDirectory(path) for path in paths]
+    stack = [path and RunDirectory(path) for path in paths]
+    runs = [run for run in stack if run]
     for run in runs:
         if not run.exists():
             raise UserError(
@@ -129,10 +131,10 @@ def _train(paths: list[str], until: int | None, variables: dict[str, str]) -> No
     with _free_core() as core:
         (share,) = allocation.divide(1)
         share = share if share.gpu else dataclasses.replace(share, cores=(core,))
-        local.run_all([runs], [share], lambda *_: None, until=until)
+        local.run_all([stack], [share], lambda *_: None, until=until, options=more)
     for run in runs:
         paused = until is not None and halving.reached(run, until)
-        if run.status()["state"] == "interrupted" and not paused:
+        if run.status()["state"] in ("queued", "interrupted") and not paused:
             raise Unfinished(f"{run.name} was told to stop")
 
 

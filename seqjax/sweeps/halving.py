@@ -28,7 +28,7 @@ def rungs(text: str) -> list[int]:
 
 
 def check(config: ConfigDict, steps: list[int], within: str | None) -> None:
-    """Raise UserError where a trial has no score at a rung to be judged by, or no key `within` to be grouped by."""
+    """Raise UserError where a trial is not evaluated at a rung, or has no key `within` to be grouped by."""
     if within is not None and within not in flat(config):
         raise UserError(f"--within: there is no config key {within!r}; {did_you_mean(within, flat(config))}")
     for step in steps:
@@ -46,10 +46,10 @@ def groups(runs: list[RunDirectory], within: str | None) -> dict[str, list[RunDi
 
 
 def score(run: RunDirectory, rung: int) -> float:
-    """The best validation score of a run up to a rung; infinite where it diverged, failed or was never evaluated."""
+    """The best validation score of a run up to a rung; infinite where it is not there yet, or has no finite score."""
     measure = run.trial()["measure"]["name"]
     scores = [r[measure] for r in run.metrics.read() if r["kind"] == "validation" and r["step"] <= rung]
-    return min(scores, default=math.inf) if reached(run, rung) else math.inf
+    return min(filter(math.isfinite, scores), default=math.inf) if reached(run, rung) else math.inf
 
 
 def reached(run: RunDirectory, rung: int) -> bool:
@@ -62,15 +62,15 @@ def reached(run: RunDirectory, rung: int) -> bool:
 
 def going_on(runs: list[RunDirectory], rung: int, keep: float) -> list[RunDirectory]:
     """The best fraction `keep` of the runs at a rung, at least one, and those that were beyond it before, best first;
-    all others that could go on are stopped. Ties go by name.
+    others that are there are stopped. Ties go by name. A run that failed is neither: another launch tries it again.
     """
-    ranked = sorted(runs, key=lambda run: (score(run, rung), run.name))
+    failed = {run.name for run in runs if run.status()["state"] == "failed"}
+    ranked = sorted((run for run in runs if run.name not in failed), key=lambda run: (score(run, rung), run.name))
     chosen = math.ceil(keep * len(runs) - 1e-9)
     kept = []
     for place, run in enumerate(ranked):
-        well = math.isfinite(score(run, rung))
-        if well and (place < chosen or reached(run, rung + 1)):
+        if math.isfinite(score(run, rung)) and (place < chosen or reached(run, rung + 1)):
             kept.append(run)
-        elif well and run.status()["state"] not in FINISHED:
+        elif reached(run, rung) and run.status()["state"] not in FINISHED:
             run.set_status("stopped", f"at step {rung} by successive halving: place {place + 1} of {len(runs)}")
     return kept

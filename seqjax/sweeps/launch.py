@@ -21,15 +21,15 @@ class Plan:
     notes: list[str] = dataclasses.field(default_factory=list)  # what the user should know of runs made before
 
 
-def plan(configs: list[ConfigDict], runs_directory: pathlib.Path, rerun: bool) -> Plan:
+def plan(configs: list[ConfigDict], runs_directory: pathlib.Path, rerun: bool, judged: bool = False) -> Plan:
     """Resolve the trials, make the run directories that are missing, and say what is left to do.
 
-    With `rerun`, stale trials are trained again from the start. Raises UserError, before any directory is made or
-    changed, when a trial could not run.
+    With `rerun`, stale trials are trained again from the start; `judged` is as for `resolve`. Raises UserError, before
+    any directory is made or changed, when a trial could not run.
     """
     known, records = {}, {}
     for config in configs:
-        record = resolve(config, known)
+        record = resolve(config, known, judged)
         records.setdefault(record["identity"], record)
     runs = {identity: place(runs_directory, record) for identity, record in records.items()}
     before = {identity: run.trial() for identity, run in runs.items() if run.exists()}

@@ -29,7 +29,7 @@ class Worker:
 
 
 def run_all(
-    stacks: list[list[RunDirectory]],
+    stacks: list[list[RunDirectory | None]],
     slots: list[Allocation],
     watch: Callable[[list[Worker], list[RunDirectory]], None],
     every: float = 0.5,
@@ -60,24 +60,26 @@ def run_all(
         raise
 
 
-def training(runs: list[RunDirectory], share: Allocation) -> tuple[list[str], dict[str, str]]:
-    """The command line and the environment of a process that trains `runs`: on the `share`, or on one like that with
-    which they began.
+def training(stack: list[RunDirectory | None], share: Allocation) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment of a process that trains a stack: on the `share`, or on one like that with
+    which its runs began.
     """
-    share = _as_before(runs[0], share)
+    share = _as_before(next(filter(None, stack)), share)
+    paths = [str(run.path) if run else "-" for run in stack]
     cache = cache_directory() / "compiled"
     environment = {**os.environ, **share.environment(), "JAX_COMPILATION_CACHE_DIR": str(cache)}
     cores = ",".join(map(str, share.cores))
-    return [sys.executable, "-m", "seqjax.training", *[str(run.path) for run in runs], f"--cores={cores}"], environment
+    return [sys.executable, "-m", "seqjax.training", *paths, f"--cores={cores}"], environment
 
 
-def _start(runs: list[RunDirectory], slot: int, share: Allocation, until: int | None, options: Iterable[str]) -> Worker:
-    command, environment = training(runs, share)
+def _start(stack: list[RunDirectory | None], slot: int, share: Allocation, until, options: Iterable[str]) -> Worker:
+    command, environment = training(stack, share)
+    runs = [run for run in stack if run]
     command += [f"--parent={os.getpid()}", *([f"--until={until}"] if until else []), *options]
     try:
         for run in runs[1:]:
             with open(run.log, "a", encoding="utf-8") as log:
-                log.write(f"trained in a stack with {runs[0].name}: {runs[0].log} tells of all\n")
+                log.write(f"trained with {runs[0].name}: {runs[0].log} tells of all\n")
         with open(runs[0].log, "ab") as log:
             process = subprocess.Popen(
                 command,
@@ -118,6 +120,8 @@ def _settle(worker: Worker) -> None:
     for run in worker.runs:
         state = run.status()["state"]
         if state in AT_REST or (code in (2, 3) and state in ("failed", "interrupted")):
+            continue
+        if code == 3 and state == "queued":  # it was asked to stop before this run's turn came
             continue
         if code < 0:
             why = f"the process was ended by {signal.Signals(-code).name}"

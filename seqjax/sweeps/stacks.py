@@ -1,29 +1,36 @@
-"""Which trials of a launch are trained together as one program."""
+"""Which trials of a launch are trained by one process, which compiles their program once."""
 
 import itertools
+import json
 from collections import defaultdict
 
+from seqjax import allocation
 from seqjax.errors import UserError
 from seqjax.results import RunDirectory
+from seqjax.training.stack import pays, stack_of
 
-LARGEST = 64  # trials in a stack, when the launch does not say
+LARGEST = 64  # trials of a process, when the launch does not say
 
 
-def stacked(todo: list[RunDirectory], workers: int, largest: int = LARGEST) -> list[list[RunDirectory]]:
-    """`todo` in stacks of trials whose programs are the same, in the order in which their first ones come.
+def stacked(
+    todo: list[RunDirectory], workers: int, largest: int = LARGEST, since: int = 0
+) -> list[list[RunDirectory | None]]:
+    """`todo` by processes: trials whose programs are the same together, in the order in which their first ones come.
 
-    Stacks are as large as they can be while every worker has one, and as many for each worker where that can be had by
-    dividing. What began in a stack goes on in it, with the members that have ended since, so that it stays the same to
-    the bit; what began alone goes on alone.
+    They are as many together as they can be while every worker has some, and as many for each worker where that can be
+    had by dividing. What began in a stack, or alone where a stack would pay, goes on so, to stay the same to the bit;
+    None is the empty slot of a member that is not to be trained. What has paused at step `since` is placed anew.
     """
-    begun, fresh, groups = [], defaultdict(list), []
-    names = {run.name: run for run in todo}
+    begun, fresh, groups, placed = [], defaultdict(list), [], set()
+    before = {run.name: _stack_before(run, since) for run in todo}
+    runs = {run.name: run for run in todo}
     for run in todo:
-        before = _stack_before(run)
-        if before is None:
-            fresh[run.trial().get("program", run.name)].append(run)
-        elif not any(run in stack for stack in begun):
-            begun.append([names.get(name) or RunDirectory(run.path.parent / name) for name in before])
+        names = before[run.name]
+        if names is None:
+            fresh[run.trial().get("program", run.name), _share(run)].append(run)
+        elif run.name not in placed:
+            begun.append([runs[name] if before.get(name) == names else None for name in names])
+            placed |= {name for name in names if before.get(name) == names}
     size = max(1, min(largest, -(-sum(map(len, fresh.values())) // workers)))
     for group in fresh.values():
         groups += _divided(group, -(-len(group) // size))
@@ -34,7 +41,7 @@ def stacked(todo: list[RunDirectory], workers: int, largest: int = LARGEST) -> l
         place = groups.index(longest)
         groups[place : place + 1] = _divided(longest, 2)
     place = {run.name: number for number, run in enumerate(todo)}
-    return sorted(begun + groups, key=lambda stack: min(place.get(run.name, len(todo)) for run in stack))
+    return sorted(begun + groups, key=lambda stack: min(place[run.name] for run in stack if run))
 
 
 def _divided(group: list, parts: int) -> list[list]:
@@ -43,13 +50,22 @@ def _divided(group: list, parts: int) -> list[list]:
     return [group[begin:end] for begin, end in itertools.pairwise(ends)]
 
 
-def _stack_before(run: RunDirectory) -> list[str] | None:
-    """The names of the stack in which a run began; None where it has not begun, or a member of its stack is gone."""
+def _stack_before(run: RunDirectory, since: int) -> list[str] | None:
+    """The names of the stack in which a run goes on; None where it can be trained beside any of its program."""
     try:
-        environment = run.environment()
+        names = stack_of(run, since)
+    except UserError:  # its process will say what is damaged
+        return None
+    config = run.trial().get("config")
+    if names == [run.name] and not (config and pays(config, bool(allocation.available_gpus()))):
+        return None
+    return names
+
+
+def _share(run: RunDirectory) -> str:
+    """What a run was given of the machine, if it has begun: runs that go on together must have had the same."""
+    try:
+        before = run.environment()
     except UserError:
-        return None
-    if environment is None:
-        return None
-    names = environment["allocation"].get("stack", [run.name])
-    return names if all((run.path.parent / name / "config.json").exists() for name in names) else None
+        before = None
+    return "" if before is None else json.dumps(before["allocation"])

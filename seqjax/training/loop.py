@@ -324,10 +324,10 @@ class Loop:
 
 
 def train(loops: list[Loop], trainer: Trainer | Stack, stop_requested: Callable[[], bool]) -> list[str]:
-    """Train runs side by side, each until its own end or until asked to stop; returns their new states.
+    """Train a run, or the members of a stack, each until its own end or until asked to stop; returns their new states.
 
-    `trainer` is that of a run alone, or the stack of several. A run that cannot be written ends as failed while the
-    others go on; one that is alone raises what it met.
+    `trainer` is that of a run alone, or the stack. A member that cannot be written ends as failed while the others go
+    on; a run alone raises what it met.
     """
     with contextlib.ExitStack() as files:
         for loop in loops:
@@ -339,7 +339,7 @@ def train(loops: list[Loop], trainer: Trainer | Stack, stop_requested: Callable[
             logging.info("the training step compiled in %.1f s", time.perf_counter() - began)
         while running := [loop for loop in loops if not loop.outcome]:
             if not processes.any_of(stop_requested()):
-                _dispatch(loops, running, trainer)
+                _dispatch(loops, trainer)
                 continue
             for loop in running:
                 with _alone_or_failing(loop, loops):
@@ -347,11 +347,11 @@ def train(loops: list[Loop], trainer: Trainer | Stack, stop_requested: Callable[
     return [loop.outcome for loop in loops]
 
 
-def _dispatch(loops: list[Loop], running: list[Loop], trainer: Trainer | Stack) -> None:
+def _dispatch(loops: list[Loop], trainer: Trainer | Stack) -> None:
     before, began = [int(loop.state.step) for loop in loops], time.perf_counter()
     results = trainer.advance([loop.state for loop in loops], [loop.stop for loop in loops])
     results = [(state, jax.device_get(measured)) for state, measured in results]
-    seconds = (time.perf_counter() - began) / len(running)
+    seconds = (time.perf_counter() - began) / trainer.size
     for loop, step, (state, measured) in zip(loops, before, results, strict=True):
         loop.state = state
         if not loop.outcome:

@@ -1,17 +1,13 @@
-"""Trials that differ in numbers alone, trained as one compiled program.
+"""Trials that differ in numbers alone, trained by one process that compiles once.
 
-A process that trains them compiles once. Each is its own member of the program: its state, its random numbers, its
-stop. A member that has ended is frozen: its slot stays, and its state is no longer changed.
+The smallest are stacked: side by side in one program (`jax.vmap`), each a member with its own state, its own random
+numbers and its own stop. A member that has ended is frozen: its slot stays, and its state is no longer changed. A
+batched product of small matrices is slow on a CPU, so larger trials are trained one after another instead. On
+accelerators all are stacked. Measured on one core, jax 0.10.1, stacks of eight, time of a step of the trial alone by
+that of its share in the stack (batch x hidden):
 
-How members are laid out is chosen from measurements (one core, jax 0.10.1, stacks of eight, time of a step of the trial
-alone by that of its share in the stack; batch x hidden):
-
-    LSTM            1 x 32   8 x 16   GRU 8 x 32   8 x 32   20 x 32   4 x 128   16 x 64
-    side by side    1.79     1.47     1.37         1.16     .92       .86       .71
-    in turn         1.23     1.11     1.06         1.07     1.06      1.02      .98
-
-A batched product of small matrices is slow on a CPU, so there only the smallest stand side by side (`jax.vmap`); others
-take their steps in turn, dispatch by dispatch (`jax.lax.map`). On accelerators all stand side by side.
+    LSTM 1 x 32   LSTM 8 x 16   GRU 8 x 32   LSTM 8 x 32   LSTM 20 x 32   LSTM 4 x 128   LSTM 16 x 64
+    1.79          1.47          1.37         1.16          .92            .86            .71
 """
 
 import hashlib
@@ -24,11 +20,13 @@ from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
 from seqjax.config import flat
+from seqjax.results import RunDirectory
+from seqjax.training import checkpoints
 from seqjax.training.step import Trainer, TrainState
 
 # Config keys in which the members of a stack may differ: they enter the program as arrays, or shape the start alone.
 NUMBERS = ("seed", "init_from", "optimiser.learning_rate", "clip.value", "regulariser.weight", "model.dropout")
-SIDE_BY_SIDE = 256  # on a CPU: the largest batch x hidden at which it pays
+SMALL = 256  # on a CPU: the largest batch x hidden at which a stack pays
 
 
 def program(config: ConfigDict, network, corpus: str | None) -> str:
@@ -44,19 +42,40 @@ def program(config: ConfigDict, network, corpus: str | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def pays(config: ConfigDict, accelerator: bool) -> bool:
+    """Whether trials of this config are faster side by side than one after another."""
+    return accelerator or config["task"]["batch"] * config["cell"]["hidden"] <= SMALL
+
+
+def stack_of(run: RunDirectory, since: int) -> list[str] | None:
+    """The names of the stack in which a run has to go on to stay the same to the bit, its own alone if it began so.
+
+    None where it may be placed anew: before its first checkpoint, and when it has paused at step `since`, a rung of
+    successive halving, and was not placed anew there before. Raises UserError where its files are damaged.
+    """
+    before = run.environment()
+    steps = checkpoints.candidates(run.checkpoints)
+    if before is None or not steps:
+        return None
+    stack = before.get("stack", {})
+    if stack.get("since", 0) < since and steps[0] <= since:
+        return None
+    return stack.get("names", [run.name])
+
+
 class Stack:
     """The members' trainers as one; `slots` are their places among `size`, of which others may have ended before.
 
-    The program, and so each member's last bits, depend on `size` and not on who else is running.
+    The program, what it costs, and each member's last bits depend on `size` and not on who else is running.
     """
 
     def __init__(self, trainers: list[Trainer], slots: list[int] | None = None, size: int | None = None):
         self.slots = list(slots or range(len(trainers)))
-        size = size or len(trainers)
+        self.size = size or len(trainers)
         first = trainers[0]
-        self._first, self._empty = first, [slot for slot in range(size) if slot not in self.slots]
+        self._first, self._empty = first, [slot for slot in range(self.size) if slot not in self.slots]
         self._idle = None
-        filled = [trainers[self.slots.index(slot)] if slot in self.slots else first for slot in range(size)]
+        filled = [trainers[self.slots.index(slot)] if slot in self.slots else first for slot in range(self.size)]
         self._numbers = jax.tree.map(lambda *values: jnp.stack(values), *[t.numbers for t in filled])
         self._dropout = None if first.dropout is None else jnp.stack([t.dropout for t in filled])
         self._keys = jnp.stack([jax.random.fold_in(t.key, 1) for t in filled])
@@ -98,23 +117,6 @@ class Stack:
             state, numbers, dropout, key, stop = arguments
             return self._first.steps(state, data, numbers, dropout, key, stop)
 
-        def unless_frozen(arguments):
-            state, stop = arguments[0], arguments[-1]
-            shapes = jax.eval_shape(member, arguments)[1]
-            metrics = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-            running = (state.step < stop) & (state.diverged == 0)
-            return jax.lax.cond(running, member, lambda _: (state, metrics), arguments)
-
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        arguments = stacked, numbers, dropout, keys, stops
-        if _side_by_side(self._first):
-            stacked, metrics = jax.vmap(member)(arguments)
-        else:
-            stacked, metrics = jax.lax.map(unless_frozen, arguments)
+        stacked, metrics = jax.vmap(member)((stacked, numbers, dropout, keys, stops))
         return [jax.tree.map(lambda leaf, k=k: leaf[k], stacked) for k in range(len(states))], metrics
-
-
-def _side_by_side(trainer: Trainer) -> bool:
-    if trainer.mesh.devices.flat[0].platform != "cpu":
-        return True
-    return trainer.config.task.batch * trainer.config.cell.hidden <= SIDE_BY_SIDE

@@ -46,6 +46,8 @@ class Trainer:
     The lanes are divided among the devices; parameters are on all. Gradients are averaged once a step.
     """
 
+    size = 1  # how many trials a dispatch trains
+
     def __init__(self, task, config: ConfigDict, devices=None):
         self.task, self.config = task, config
         devices = list(devices or jax.devices())
@@ -60,6 +62,7 @@ class Trainer:
         self.template = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
         self.data = jax.device_put(task.data, NamedSharding(self.mesh, PartitionSpec()))
         self._schedule = schedule(config, task.steps_per_epoch)
+        self._compiled = {}  # "run", once it is; shared by twins
         self._set_numbers()
 
     def _set_numbers(self):
@@ -134,7 +137,7 @@ class Trainer:
 
     def run(self, state: TrainState, stop: int) -> tuple[TrainState, dict[str, Array]]:
         """One dispatch; the state given is used up."""
-        return self._run(*self._arguments(state, stop))
+        return self._compiled.get("run", self._run)(*self._arguments(state, stop))
 
     def advance(self, states, stops) -> list[tuple[TrainState, dict]]:
         """`run` in the form of `Stack.advance`, for the one state there is."""
@@ -142,7 +145,8 @@ class Trainer:
 
     def compile(self, state: TrainState) -> None:
         """Do the compiling of the first dispatch now, so that it is not counted as training."""
-        self._run = self._run.lower(*self._arguments(state, 0)).compile()
+        if "run" not in self._compiled:
+            self._compiled["run"] = self._run.lower(*self._arguments(state, 0)).compile()
 
     def probe(self, state: TrainState) -> dict[str, float]:
         """How gradients travel, and how gates stand, on the batch of the next step: see `analysis.probes`."""
