@@ -425,3 +425,11 @@ def test_progress_shows_the_last_score_where_the_last_record_is_another(tmp_path
     with run.metrics.appending() as metrics:
         metrics.add({"kind": "probe", "step": 100, **{f"layer0.gradient.hidden.lag{n}": 1 / 3 for n in range(200)}})
     assert progress._row(SimpleNamespace(runs=[run]))[2] == "0.7500 error (validation)"
+
+
+def test_progress_shows_the_trial_whose_turn_it_is(tmp_path):
+    states = ("done", "interrupted", "failed", "running", "queued")
+    runs = [make_run(tmp_path, {"seed": seed}, scores=(0.75,), state=state) for seed, state in enumerate(states)]
+    with runs[3].lock():  # without its process it would not be running
+        row = Progress(Console(file=io.StringIO()), 5)._row(SimpleNamespace(runs=runs))
+    assert row[0] == f"{runs[3].name} and 1 more"

@@ -79,7 +79,7 @@ class Progress:
         return table
 
     def _row(self, worker: Worker) -> tuple[str, ...]:
-        """The first trial of the process that is still running stands for its stack."""
+        """The first trial that the process has not done with stands for all of its."""
         going = [run for run in worker.runs if run.name not in self._over(worker)]
         run = (going or worker.runs)[0]
         name, *rest = self._row_of(run)
@@ -87,7 +87,8 @@ class Progress:
 
     def _over(self, worker: Worker) -> set[str]:
         over = self._ended_in.setdefault(worker.runs[0].name, set())
-        over |= {run.name for run in worker.runs if run.name not in over and run.status()["state"] in AT_REST}
+        left = (run for run in worker.runs if run.name not in over)
+        over |= {run.name for run in left if run.status()["state"] in (*AT_REST, "interrupted", "failed")}
         return over
 
     def _row_of(self, run: RunDirectory) -> tuple[str, ...]:
