@@ -22,7 +22,9 @@ def verdict(search: Search) -> str:
     sure = f" (95% interval {between(interval)})" if interval else ""
     said = f"With {among}, {best.name} is to be expected to reach {reaches}{sure}{follows}"
     other = second and second.interval_at(draws)
-    if second and (interval is None or other is None or other[0] <= interval[1]):
+    if second and (interval is None or other is None):
+        said += " So few settings give no interval: more of them may turn the order round."
+    elif second and other[0] <= interval[1]:
         said += " Their intervals overlap, so that more settings may turn the order round."
     return said
 

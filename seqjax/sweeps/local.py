@@ -1,4 +1,4 @@
-"""Trials, alone or stacked, as processes of this machine, so many at a time, each on cores (or a GPU) of its own."""
+"""Processes of this machine that train a trial or several of one program, each on cores (or a GPU) of its own."""
 
 import dataclasses
 import logging
@@ -20,7 +20,7 @@ GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatc
 
 @dataclasses.dataclass
 class Worker:
-    """A running process: a trial, or a stack of trials."""
+    """A running process: a trial, or several of one program."""
 
     runs: list[RunDirectory]
     process: subprocess.Popen

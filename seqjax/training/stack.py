@@ -24,13 +24,13 @@ from seqjax.results import RunDirectory
 from seqjax.training import checkpoints
 from seqjax.training.step import Trainer, TrainState
 
-# Config keys in which the members of a stack may differ: they enter the program as arrays, or shape the start alone.
+# Config keys in which trials of one program may differ: they enter the program as arrays, or shape the start alone.
 NUMBERS = ("seed", "init_from", "optimiser.learning_rate", "clip.value", "regulariser.weight", "model.dropout")
 SMALL = 256  # on a CPU: the largest batch x hidden at which a stack pays
 
 
 def program(config: ConfigDict, network, corpus: str | None) -> str:
-    """A name for the program that trains a config: trials of equal names can be stacked.
+    """A name for the program that trains a config: trials of equal names can share a process.
 
     `network` is the config's, its arrays or only their shapes; `corpus` identifies the data. Numbers among the cell's
     own options, and the `init` group, are left out where they do not show in the network's structure.
