@@ -34,6 +34,13 @@ def _parsed(arguments: list[str]):
     )
     parser.add_argument("--rerun", action="store_true", help="train stale trials again")
     parser.add_argument(
+        "--hanging",
+        type=float,
+        default=60.0,
+        metavar="MINUTES",
+        help="a training process that writes nothing for so long is ended and started again (default: 60)",
+    )
+    parser.add_argument(
         "--launcher", choices=("local", "ray"), default="local", help="where trials run: here, or on a Ray cluster"
     )
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="train one trial in so many, on N hosts")
@@ -46,6 +53,8 @@ def _parsed(arguments: list[str]):
         raise UserError(f"--workers is {options.workers}; it should be at least 1")
     if options.rungs and not options.sweep:
         raise UserError("--rungs compares the trials of a sweep; name one with --sweep")
+    if not options.hanging > 0:
+        raise UserError(f"--hanging is {options.hanging}; it should be over 0, or inf for never")
     if not 0 < options.keep <= 1:
         raise UserError(f"--keep is {options.keep}; it should be over 0 and at most 1")
     if options.stack is not None and options.stack < 1:
@@ -152,14 +161,14 @@ def _train(console: Console, stacks, options, slots, until: int | None = None, s
     from seqjax.sweeps import local
     from seqjax.sweeps.progress import Progress
 
-    more = [f"--since={since}", *_of_processes(options)]
+    common = {"until": until, "options": [f"--since={since}", *_of_processes(options)], "hanging": 60 * options.hanging}
     with Progress(console, sum(run is not None for stack in stacks for run in stack)) as progress:
         if options.launcher == "ray":
             from seqjax.sweeps import cluster
 
-            cluster.run_all(stacks, len(slots), progress.watch, until=until, options=more)
+            cluster.run_all(stacks, len(slots), progress.watch, **common)
         else:
-            local.run_all(stacks, slots, progress.watch, until=until, options=more)
+            local.run_all(stacks, slots, progress.watch, **common)
 
 
 def _share(config, options):

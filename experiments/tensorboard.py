@@ -65,6 +65,8 @@ def scalars(records: list[dict]) -> list[tuple[str, float, int]]:
     """`(tag, value, step)` of every number measured."""
     found = []
     for record in records:
+        if record["kind"] == "sample":
+            continue
         kind = f"final/{record['split']}" if record["kind"] == "final" else record["kind"]
         found += [
             (f"{kind}/{name}", value, record["step"]) for name, value in record.items() if name not in NOT_SCALARS

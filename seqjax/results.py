@@ -5,12 +5,13 @@
     environment.json   versions, machine, cores and devices the run was given
     metrics.jsonl      what training measured; the same bits for the same trial
     timing.jsonl       wall clock
-    samples/           texts written during training, one a file, named by step
+    samples/           texts written during training, one a file, named by step; metrics.jsonl has their checksums
     checkpoints/       the newest two, to go on from: see seqjax.training.checkpoints
     snapshots/         weights along the way, where train.snapshots asks for them
     log.txt            what the process printed
 
-JSON files and lines carry a checksum of their own content. Nothing here executes what it reads.
+JSON files and lines carry a checksum of their own content, and the status of a run that has ended says how many lines
+its journals have. Nothing here executes what it reads.
 """
 
 import contextlib
@@ -31,12 +32,12 @@ FINISHED = ("done", "diverged")
 AT_REST = (*FINISHED, "stopped")  # nothing is to do, unless a launch asks for more
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
+def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
     """Replace a file so that a reader, or a crash, sees the old content or the new and nothing between."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -72,12 +73,16 @@ def read_json(path: pathlib.Path) -> dict:
 
 def _line(record: dict) -> str:
     text = json.dumps(record)
-    return f"{zlib.crc32(text.encode()):08x} {text}\n"
+    return f"{_checksum(text.encode())} {text}\n"
+
+
+def _checksum(text: bytes) -> str:
+    return f"{zlib.crc32(text):08x}"
 
 
 def _parse(line: bytes) -> dict | None:
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or checksum != f"{zlib.crc32(text):08x}".encode():
+    if not line.endswith(b"\n") or checksum != _checksum(text).encode():
         return None
     return json.loads(text)
 
@@ -133,20 +138,21 @@ class Journal:
         """Open for adding records."""
         try:
             with open(self.path, "a", encoding="utf-8") as file:
-                yield Appender(file, self.path)
+                yield Appender(file, len(self._intact()[0]))
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {error.strerror}") from error
 
 
 class Appender:
-    """Adds records to a journal."""
+    """Adds records to a journal, which then has so many `lines`."""
 
-    def __init__(self, file, path):
-        self._file, self._path = file, path
+    def __init__(self, file, lines: int):
+        self._file, self.lines = file, lines
 
     def add(self, record: dict) -> None:
         self._file.write(_line(record))
         self._file.flush()
+        self.lines += 1
 
     def sync(self) -> None:
         """Return once all records are on the disk."""
@@ -198,8 +204,9 @@ class RunDirectory:
         return trial
 
     def status(self) -> dict:
-        """`{"state": one of STATUSES, "why": sentence or ""}`; a missing or damaged file counts as interrupted, and so
-        does a run whose process ended without a word.
+        """`{"state": one of STATUSES, "why": sentence or ""}` and, of a run that has ended, `"lines"`: how many each
+        journal has. A missing or damaged file counts as interrupted, and so does a run whose process ended without a
+        word.
         """
         try:
             status = read_json(self.path / "status.json")
@@ -209,10 +216,19 @@ class RunDirectory:
             return {"state": "interrupted", "why": "its process is gone"}
         return status
 
-    def set_status(self, state: str, why: str = "") -> None:
+    def set_status(self, state: str, why: str = "", lines: dict[str, int] | None = None) -> None:
+        """`lines` are of the journals, by the names of their files."""
         if state not in STATUSES:
             raise ValueError(state)
-        write_json(self.path / "status.json", {"state": state, "why": why})
+        write_json(self.path / "status.json", {"state": state, "why": why} | ({"lines": lines} if lines else {}))
+
+    def damage(self) -> str | None:
+        """A sentence naming the first journal that is damaged or has lost its end, or None."""
+        for journal in (self.metrics, self.timing):
+            lost = lost_end(journal.path, len(journal.read()), self.status())
+            if sentence := journal.damage() or lost:
+                return sentence
+        return None
 
     def environment(self) -> dict | None:
         """What the run ran on, or None before it ran."""
@@ -222,13 +238,32 @@ class RunDirectory:
     def write_environment(self, environment: dict) -> None:
         write_json(self.path / "environment.json", environment)
 
-    def write_sample(self, step: int, text: str) -> None:
-        write_atomically(self.samples_folder / f"{step:08d}.txt", text)
+    def write_sample(self, step: int, text: str) -> dict:
+        """Keep a text; returns the record of it that belongs into the metrics."""
+        raw = text.encode("utf-8", "replace")
+        write_atomically(self._sample(step), raw)
+        return {"kind": "sample", "step": step, "crc32": _checksum(raw)}
+
+    def _sample(self, step: int) -> pathlib.Path:
+        return self.samples_folder / f"{step:08d}.txt"
 
     def samples(self) -> dict[int, str]:
-        """`{step: text}`, in order."""
-        files = sorted(self.samples_folder.glob("[0-9]*.txt"))
-        return {int(file.stem): file.read_text(encoding="utf-8", errors="replace") for file in files}
+        """`{step: text}`, in order; a sentence in the place of a text that is damaged or missing.
+
+        Of texts without a record, those of the first runs, nothing is known.
+        """
+        written = {int(file.stem) for file in self.samples_folder.glob("[0-9]*.txt") if file.stem.isdecimal()}
+        records = {r["step"]: r["crc32"] for r in self.metrics.read() if r["kind"] == "sample"}
+        return {step: self._read_sample(step, records.get(step)) for step in sorted(written | records.keys())}
+
+    def _read_sample(self, step: int, checksum: str | None) -> str:
+        try:
+            raw = self._sample(step).read_bytes()
+        except OSError as error:
+            return f"[{self._sample(step)} cannot be read: {error.strerror}]"
+        if checksum and checksum != _checksum(raw):
+            return f"[{self._sample(step)} is damaged: its checksum is not the one in metrics.jsonl]"
+        return raw.decode("utf-8", "replace")
 
     def cut_samples(self, step: int) -> None:
         """Forget samples written after `step`."""
@@ -280,13 +315,21 @@ def is_locked(path: pathlib.Path) -> bool:
     return False
 
 
+def lost_end(path: pathlib.Path, lines: int, status: dict) -> str | None:
+    """A sentence where a run's status says that a journal once had more lines."""
+    wanted = status.get("lines", {}).get(path.name, 0)
+    return f"{path} is damaged: it has {lines} of its {wanted} lines" if lines < wanted else None
+
+
 def find_runs(paths) -> list[RunDirectory]:
-    """The run directories that `paths` are or hold. Raises UserError for a path with none."""
+    """The run directories that `paths` are or hold, also those that lost their config. Raises UserError for a path with
+    none.
+    """
     found = []
     for path in map(pathlib.Path, paths):
         if not path.is_dir():
             raise UserError(f"there is no runs directory {str(path)!r}")
-        inside = [path] if (path / "config.json").exists() else sorted(p.parent for p in path.glob("[!.]*/config.json"))
+        inside = [path] if _is_run(path) else sorted(p for p in path.glob("[!.]*") if _is_run(p))
         reports = any((path / name).exists() for name in ("report.html", "search.html"))
         if not inside and not reports:  # `runs/*` names the reports too
             raise UserError(f"{str(path)!r} holds no runs")
@@ -294,3 +337,7 @@ def find_runs(paths) -> list[RunDirectory]:
     if not found:
         raise UserError("there are no runs in " + ", ".join(repr(str(path)) for path in paths))
     return found
+
+
+def _is_run(path: pathlib.Path) -> bool:
+    return any((path / name).exists() for name in ("config.json", "status.json"))

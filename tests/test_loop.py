@@ -48,7 +48,8 @@ def test_a_run_stopped_and_gone_on_with_is_the_run_never_stopped(tmp_path, unint
         if loop.train(stop_after(dispatches)) == "done":
             break
         assert loop.run.status()["state"] == "interrupted"
-    assert loop.run.status() == {"state": "done", "why": ""}
+    lines = {"metrics.jsonl": len(loop.run.metrics.read()), "timing.jsonl": len(loop.run.timing.read())}
+    assert loop.run.status() == {"state": "done", "why": "", "lines": lines}
     assert outcome(loop) == uninterrupted
 
 
@@ -131,13 +132,41 @@ def test_damaged_metrics_go_back_to_the_checkpoint_before_the_damage(tmp_path, u
     loop = start(tmp_path / "run", config)
     loop.train(stop_after(4))
     lines = loop.run.metrics.path.read_bytes().splitlines(keepends=True)
-    lines[-1] = lines[-1].replace(b"nats", b"mats")
+    lines[-2] = lines[-2].replace(b"nats", b"mats")
     loop.run.metrics.path.write_bytes(b"".join(lines))
     loop = start(tmp_path / "run", config)
-    assert f"line {len(lines)} of" in caplog.text
+    assert f"line {len(lines) - 1} of" in caplog.text
     assert "metrics before it are lost" in caplog.text
     loop.train()
     assert outcome(loop) == uninterrupted
+
+
+def test_a_sample_that_is_damaged_or_gone_is_named_in_its_place(tmp_path):
+    run = start(tmp_path / "run", tiny.config()).run
+    for step in (10, 20, 30):
+        with run.metrics.appending() as metrics:
+            metrics.add(run.write_sample(step, f"text {step}"))
+    (run.samples_folder / "00000010.txt").write_text("text 11")
+    (run.samples_folder / "00000020.txt").unlink()
+    (run.samples_folder / "00000040.txt").write_text("a text of a run that kept no checksums")
+    found = run.samples()
+    assert "00000010.txt is damaged: its checksum" in found[10]
+    assert "00000020.txt cannot be read: No such file" in found[20]
+    assert (found[30], found[40]) == ("text 30", "a text of a run that kept no checksums")
+
+
+def test_a_journal_that_lost_whole_lines_is_noticed(tmp_path):
+    """Each line that is left is intact: only the status knows how many they were."""
+    run = start(tmp_path / "run", tiny.config(train__steps=10)).run
+    loop = start(run.path, tiny.config(train__steps=10))
+    loop.train()
+    assert run.damage() is None
+    whole = run.metrics.path.read_bytes()
+    run.metrics.path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    lines = len(whole.splitlines())
+    assert run.damage() == f"{run.metrics.path} is damaged: it has {lines - 1} of its {lines} lines"
+    start(run.path, tiny.config(train__steps=10)).train()
+    assert run.metrics.path.read_bytes() == whole
 
 
 def test_a_checkpoint_written_on_two_devices_restores_on_one(tmp_path, monkeypatch):
@@ -246,7 +275,7 @@ def test_a_text_without_validation_is_judged_by_its_training_loss(tmp_path):
     loop = start(tmp_path / "run", config)
     assert loop.train() == "done"
     kinds = {record["kind"] for record in loop.run.metrics.read()}
-    assert kinds == {"train"}
+    assert kinds == {"train", "sample"}
     assert loop.record.smoothed < loop.task.measure.baseline
     np.testing.assert_array_equal(loop.best["readout.w"], loop.state.parameters["readout.w"])
 

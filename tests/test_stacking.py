@@ -154,7 +154,7 @@ def test_a_member_that_cannot_be_written_fails_and_the_others_go_on(tmp_path, mo
     found[1].run.write_sample = lambda step, text: (_ for _ in ()).throw(OSError("no room"))
     outcomes = train(found, Stack([loop.trainer for loop in found]), lambda: False)
     assert outcomes == ["done", "failed", "done"]
-    assert found[1].run.status() == {"state": "failed", "why": "OSError: no room"}
+    assert (found[1].run.status()["state"], found[1].run.status()["why"]) == ("failed", "OSError: no room")
 
 
 def named(config):

@@ -3,7 +3,8 @@
 It is a hidden file of the runs directory, rebuilt from the runs and never the truth: where it is missing, damaged, of
 another version or cannot be written, reading takes longer and nothing else changes. The status of a run is not in it.
 
-    first line    CRC-32 of the JSON, JSON: {"code", "runs": {name: {"files", "trial", "values", "curves", "crc"}}}
+    first line    CRC-32 of the JSON, JSON: {"code", "runs": {name: {"files", "trial", "values", "lines", "curves",
+                  "crc"}}}
     the rest      the packed curves of each run, in that order, as many bytes as "curves" says
 """
 
@@ -113,7 +114,7 @@ def _entries(entries: dict, file):
     for name, entry in entries.items():
         packed = {curve: file.read(size) for curve, size in entry["curves"].items()}
         if _checksum(packed) == entry["crc"]:
-            yield name, (entry["files"], Extract(entry["trial"], entry["values"], [], packed))
+            yield name, (entry["files"], Extract(entry["trial"], entry["values"], entry["lines"], [], packed))
 
 
 def _checksum(packed: dict[str, bytes]) -> int:
@@ -141,6 +142,7 @@ def _entry(files: list, found: Extract) -> dict:
         "files": files,
         "trial": found.trial,
         "values": found.values,
+        "lines": found.lines,
         "curves": sizes,
         "crc": _checksum(found.curves),
     }

@@ -16,7 +16,7 @@ from seqjax.errors import UserError
 from seqjax.report.curves import Curve, Curves, pack
 from seqjax.report.measure import Measure, read_measure
 from seqjax.report.text import one_line
-from seqjax.results import FINISHED, Journal, RunDirectory
+from seqjax.results import FINISHED, Journal, RunDirectory, lost_end
 
 # Neither where a text lies nor how often a run is saved or looked into makes it another experiment.
 NOT_COMPARED = ("seed", "data.source", "data.path", "train.checkpoint_seconds", "train.snapshots", "probe.every")
@@ -169,6 +169,8 @@ class Extract:
     trial: dict
     values: dict
     """Those fields of a `Run` that follow from the journals, by name."""
+    lines: dict[str, int]
+    """Intact ones of each journal, by the name of its file."""
     damage: list[str]
     """Sentences about damaged lines."""
     curves: dict[str, bytes]
@@ -183,7 +185,8 @@ def extract(directory: RunDirectory) -> Extract:
         values, curves = _measured(records, timing, read_measure(trial).name)
         packed = {name: pack(curve) for name, curve in curves.items()}
     damage = filter(None, (_damage(directory.metrics, records), _damage(directory.timing, timing)))
-    return Extract(trial, values, list(damage), packed)
+    lines = {directory.metrics.path.name: len(records), directory.timing.path.name: len(timing)}
+    return Extract(trial, values, lines, list(damage), packed)
 
 
 def as_run(directory: RunDirectory, extract: Extract) -> tuple[Run, list[str]]:
@@ -216,7 +219,8 @@ def as_run(directory: RunDirectory, extract: Extract) -> tuple[Run, list[str]]:
             **extract.values,
         )
         run.settings, run.board  # noqa: B018 - what they need is missed here, where the run's name is known
-    damage = [] if run.state == "running" else extract.damage  # a line may be half written
+    lost = (lost_end(directory.path / name, lines, status) for name, lines in extract.lines.items())
+    damage = [] if run.state == "running" else extract.damage or list(filter(None, lost))  # a line may be half written
     return run, [one_line(f"{sentence}: it and what follows are left out") for sentence in damage]
 
 

@@ -87,6 +87,7 @@ def run_all(
     every: float = 0.5,
     until: int | None = None,
     options: Iterable[str] = (),
+    hanging: float = local.HANGING_SECONDS,
 ) -> None:
     """Train all `stacks`, at most `workers` at a time, on the cluster that `connect` joined; as `local.run_all`.
 
@@ -97,7 +98,7 @@ def run_all(
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_submit(waiting.pop(0), until, list(options)))
+                running.append(_submit(waiting.pop(0), until, list(options), hanging))
             over, _ = ray.wait([task.reference for task in running], num_returns=len(running), timeout=every)
             for task in [task for task in running if task.reference in over]:
                 running.remove(task)  # first: Ray may crash where a task that has just ended is cancelled
@@ -109,15 +110,17 @@ def run_all(
         raise
 
 
-def _submit(stack: list[RunDirectory | None], until: int | None, more: list[str]) -> Task:
+def _submit(stack: list[RunDirectory | None], until: int | None, more: list[str], hanging: float) -> Task:
     options = {"num_cpus": 1, "num_gpus": int(_on_gpus()), "max_retries": RETRIES, "retry_exceptions": [Unfinished]}
     variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
     paths = [run and str(run.path.absolute()) for run in stack]
     going = [run for run in stack if run and run.status()["state"] not in AT_REST]
-    return Task(going, ray.remote(**options)(_train).remote(paths, until, more, variables))
+    return Task(going, ray.remote(**options)(_train).remote(paths, until, more, hanging, variables))
 
 
-def _train(paths: list[str | None], until: int | None, more: list[str], variables: dict[str, str]) -> None:
+def _train(
+    paths: list[str | None], until: int | None, more: list[str], hanging: float, variables: dict[str, str]
+) -> None:
     """What a task does, on whichever machine."""
     os.environ.update(variables)
     stack = [path and RunDirectory(path) for path in paths]
@@ -131,7 +134,7 @@ def _train(paths: list[str | None], until: int | None, more: list[str], variable
     with _free_core() as core:
         (share,) = allocation.divide(1)
         share = share if share.gpu else dataclasses.replace(share, cores=(core,))
-        local.run_all([stack], [share], lambda *_: None, until=until, options=more)
+        local.run_all([stack], [share], lambda *_: None, until=until, options=more, hanging=hanging)
     for run in runs:
         paused = until is not None and halving.reached(run, until)
         if run.status()["state"] in ("queued", "interrupted") and not paused:

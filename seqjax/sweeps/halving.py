@@ -72,5 +72,6 @@ def going_on(runs: list[RunDirectory], rung: int, keep: float) -> list[RunDirect
         if math.isfinite(score(run, rung)) and (place < chosen or reached(run, rung + 1)):
             kept.append(run)
         elif reached(run, rung) and run.status()["state"] not in FINISHED:
-            run.set_status("stopped", f"at step {rung} by successive halving: place {place + 1} of {len(runs)}")
+            why = f"at step {rung} by successive halving: place {place + 1} of {len(runs)}"
+            run.set_status("stopped", why, run.status().get("lines"))
     return kept

@@ -85,8 +85,11 @@ def _sort(run: RunDirectory, before: dict, record: dict, rerun: bool, result: Pl
             result.notes.append(
                 f"{run.name} is stale: it was trained by other code than today's; --rerun trains it again"
             )
-        result.finished.append(run)
-        return
+        damage = None if stale else run.damage()
+        if not damage:
+            result.finished.append(run)
+            return
+        result.notes.append(f"{damage}; {run.name} goes on from the checkpoint before that")
     if stale and rerun:
         start_over(run, record)
     else:

@@ -16,6 +16,8 @@ from seqjax.errors import UserError
 from seqjax.results import AT_REST, RunDirectory
 
 GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatch and a checkpoint
+TRIES = 3  # for a process that is killed, by the system for its memory perhaps, or that hangs
+HANGING_SECONDS = 3600.0  # without a word in any of its files: then a process counts as hanging
 
 
 @dataclasses.dataclass
@@ -26,6 +28,18 @@ class Worker:
     process: subprocess.Popen
     slot: int
     started: float
+    stack: list[RunDirectory | None]
+    hung: bool = False
+    _sizes: list[int] = dataclasses.field(default_factory=list)
+    _grown: float = 0.0
+
+    def silent(self) -> float:
+        """For how many seconds none of its files has changed its size."""
+        files = (path for run in self.runs for path in (run.metrics.path, run.timing.path, run.log))
+        sizes = [path.stat().st_size if path.exists() else 0 for path in files]
+        if sizes != self._sizes:
+            self._sizes, self._grown = sizes, time.monotonic()
+        return time.monotonic() - self._grown
 
 
 def run_all(
@@ -35,28 +49,39 @@ def run_all(
     every: float = 0.5,
     until: int | None = None,
     options: Iterable[str] = (),
+    hanging: float = HANGING_SECONDS,
 ) -> None:
     """Train all `stacks`, at most one in each slot at a time. `watch` is told of the running and the ended runs. Trials
     pause at step `until`; `options` go to their processes as they are.
 
-    A trial that fails leaves its reason in its status file and the others go on. On KeyboardInterrupt every trial is
-    asked to save itself and is waited for, and the interrupt goes on to the caller.
+    A trial that fails leaves its reason in its status file and the others go on. A process that is killed is started
+    again, TRIES times in all, and so is one that is ended here because it wrote nothing for `hanging` seconds. On
+    KeyboardInterrupt every trial is asked to save itself and is waited for, and the interrupt goes on to the caller.
     """
-    waiting, ended = list(stacks), []
-    running: list[Worker] = []
+    waiting, ended = [(stack, TRIES) for stack in stacks], []
+    running: list[tuple[Worker, int]] = []
     try:
         while waiting or running:
-            free = [slot for slot in range(len(slots)) if all(w.slot != slot for w in running)]
+            free = [slot for slot in range(len(slots)) if all(worker.slot != slot for worker, _ in running)]
             while waiting and free:
-                running.append(_start(waiting.pop(0), free[0], slots[free.pop(0)], until, options))
+                (stack, tries), slot = waiting.pop(0), free.pop(0)
+                try:
+                    running.append((_start(stack, slot, slots[slot], until, options), tries - 1))
+                except OSError as error:
+                    _fail([run for run in stack if run], f"a training process cannot be started: {error}")
+                    ended += [run for run in stack if run]
             time.sleep(every if running else 0)
-            for worker in [w for w in running if w.process.poll() is not None]:
-                running.remove(worker)
-                _settle(worker)
-                ended += worker.runs
-            watch(running, ended)
+            for worker, tries in list(running):
+                _end_if_hanging(worker, hanging)
+                if worker.process.poll() is not None:
+                    running.remove((worker, tries))
+                    if _settle(worker, again=tries > 0):
+                        waiting.insert(0, (worker.stack, tries))
+                    else:
+                        ended += worker.runs
+            watch([worker for worker, _ in running], ended)
     except BaseException:
-        _stop(running)
+        _stop([worker for worker, _ in running])
         raise
 
 
@@ -76,23 +101,24 @@ def _start(stack: list[RunDirectory | None], slot: int, share: Allocation, until
     command, environment = training(stack, share)
     runs = [run for run in stack if run]
     command += [f"--parent={os.getpid()}", *([f"--until={until}"] if until else []), *options]
-    try:
-        for run in runs[1:]:
-            with open(run.log, "a", encoding="utf-8") as log:
-                log.write(f"trained with {runs[0].name}: {runs[0].log} tells of all\n")
-        with open(runs[0].log, "ab") as log:
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C reaches the launcher alone, which asks each trial once
-            )
-    except OSError as error:
-        raise UserError(f"a training process cannot be started: {error}") from error
+    for run in runs[1:]:
+        _note(run, f"trained with {runs[0].name}: {runs[0].log} tells of all")
+    with open(runs[0].log, "ab") as log:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches the launcher alone, which asks each trial once
+        )
     going = [run for run in runs if run.status()["state"] not in AT_REST]
-    return Worker(going, process, slot, time.monotonic())
+    return Worker(going, process, slot, time.monotonic(), stack)
+
+
+def _note(run: RunDirectory, sentence: str) -> None:
+    with open(run.log, "a", encoding="utf-8") as log:
+        log.write(f"{sentence}\n")
 
 
 def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
@@ -108,27 +134,44 @@ def _as_before(run: RunDirectory, share: Allocation) -> Allocation:
     if wanted["cores"] == len(share.cores):
         return dataclasses.replace(share, host_devices=wanted["host_devices"])
     if wanted["cores"] > len(cores):
-        with open(run.log, "a", encoding="utf-8") as log:
-            log.write(f"this run began on {wanted['cores']} cores; on {len(cores)} its last bits may differ\n")
+        _note(run, f"this run began on {wanted['cores']} cores; on {len(cores)} its last bits may differ")
         return share
     return Allocation(cores[: wanted["cores"]], wanted["host_devices"])
 
 
-def _settle(worker: Worker) -> None:
-    """What a process that ended without a word leaves unsaid is written to the status of its runs."""
+def _end_if_hanging(worker: Worker, seconds: float) -> None:
+    """A process that hangs heeds no request, and what it saved is whole."""
+    if worker.process.poll() is None and worker.silent() > seconds:
+        worker.hung = True
+        worker.process.kill()
+        worker.process.wait()
+
+
+def _settle(worker: Worker, again: bool) -> bool:
+    """What a process that ended without a word leaves unsaid is written to the status of its runs, unless it was killed
+    and may be started `again`: returns whether that is to be done.
+    """
     code = worker.process.returncode
-    for run in worker.runs:
-        state = run.status()["state"]
-        if state in AT_REST or (code in (2, 3) and state in ("failed", "interrupted")):
-            continue
-        if code == 3 and state == "queued":  # it was asked to stop before this run's turn came
-            continue
-        if code < 0:
-            why = f"the process was ended by {signal.Signals(-code).name}"
-            if code == -signal.SIGKILL:
-                why += " (out of memory?)"
-        else:
-            why = f"the process ended with code {code}; {worker.runs[0].log} tells more"
+    said = {2: ("failed", "interrupted"), 3: ("failed", "interrupted", "queued")}.get(code, ())
+    unsaid = [run for run in worker.runs if run.status()["state"] not in (*AT_REST, *said)]
+    if not unsaid:
+        return False
+    if worker.hung:
+        why = "the process wrote nothing for too long, and was ended"
+    elif code < 0:
+        memory = " (out of memory?)" if code == -signal.SIGKILL else ""
+        why = f"the process was ended by {signal.Signals(-code).name}{memory}"
+    else:
+        why = f"the process ended with code {code}; {worker.runs[0].log} tells more"
+    if code < 0 and again:
+        logging.warning("%s: %s; it is started again", unsaid[0].name, why)
+        return True
+    _fail(unsaid, why)
+    return False
+
+
+def _fail(runs: list[RunDirectory], why: str) -> None:
+    for run in runs:
         try:
             run.set_status("failed", why)
         except UserError as error:  # a full disk, say: the other trials go on

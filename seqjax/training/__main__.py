@@ -167,7 +167,10 @@ def _note_environment(run: RunDirectory, now: dict) -> None:
     from seqjax.training.stack import stack_of
 
     before = run.environment()
-    if before is None or not any(run.checkpoints.glob("[0-9]*")):
+    begun = any(run.checkpoints.glob("[0-9]*"))
+    if before is None and begun:
+        logging.warning("environment.json of %s is missing: whether this goes on with its cores is not known", run.name)
+    if before is None or not begun:
         run.write_environment(now)
         return
     if stack_of(run, now["stack"]["since"]) is None:

@@ -91,6 +91,7 @@ class Loop:
         self.trainer = trainer or Trainer(task, config)
         self.measure = task.measure
         self.outcome = ""  # the run's state once it has ended here
+        self.metrics = self.timing = None  # open from begin() on
         self.record = Record(smoothed=self.measure.baseline)
         self.snapshots_due = checkpoints.snapshot_steps(config)
         self.state = self._restored() or self._fresh(start)
@@ -149,12 +150,12 @@ class Loop:
 
     def begin(self, files: contextlib.ExitStack) -> None:
         """Open the journals; what is over already is measured and ended."""
+        self.metrics = files.enter_context(self.run.metrics.appending())
+        self.timing = files.enter_context(self.run.timing.appending())
         if int(self.state.diverged):  # stopped between the checkpoint and the status that tell of it
             self._end("diverged", self._why_diverged())
             return
         self.run.set_status("running")
-        self.metrics = files.enter_context(self.run.metrics.appending())
-        self.timing = files.enter_context(self.run.timing.appending())
         self._saved_at = time.monotonic()
         if not self.record.metrics_lines:
             self._probe(0)
@@ -240,8 +241,14 @@ class Loop:
 
     def _end(self, state: str, why: str = "") -> None:
         self.outcome = state
-        self.run.set_status(state, why)
+        self.run.set_status(state, why, self._lines)
         logging.info("%s %s%s", self.run.name, state, f": {why}" if why else "")
+
+    @property
+    def _lines(self) -> dict[str, int] | None:
+        """Of the journals, by their files' names; None before they are open."""
+        journals = ((self.run.metrics, self.metrics), (self.run.timing, self.timing))
+        return {journal.path.name: appender.lines for journal, appender in journals} if self.timing else None
 
     def _probe(self, step: int) -> None:
         if self.config.probe.every and step % self.config.probe.every == 0:
@@ -261,7 +268,7 @@ class Loop:
             self.record.best_step = step
             self.best = jax.device_get(self.state.parameters)
         text = self.task.sample(self.trainer.network(jax.device_get(self.state.parameters)), self.config.seed)
-        self.run.write_sample(step, text)
+        self._log(self.run.write_sample(step, text))
 
     def _judge(self, step: int, score: float) -> None:
         """Best so far, success, early stopping, and the plateau schedule."""
