@@ -7,7 +7,7 @@ CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("-c constraints.txt" i
 # By a path file: setuptools' other way loses to a folder named seqjax, the clone itself, in the directory of a script.
 EDITABLE = --config-settings editable_mode=compat --editable
 
-.PHONY: install sweep gradients test lint bench clean
+.PHONY: install sweep gradients test lint faults bench clean
 
 install: .venv/.installed
 sweep: .venv/.installed
@@ -22,6 +22,9 @@ test: lint
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+faults: .venv/.installed-dev
+	$(BIN)/python -m tests.faults --out=docs/faults.md
 
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.overhead

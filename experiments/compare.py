@@ -9,6 +9,7 @@ python -m experiments.compare runs --list
 import sys
 
 from experiments import entry
+from seqjax.errors import printable
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
         return 0
     console = Console()
     report = write_report(options.runs, options.out, console, options.where)
-    console.print(str(report), highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(str(report)), highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -31,6 +31,7 @@ def parser(name: str, description: str) -> Parser:
 def run(main: Callable[[list[str]], int | None]) -> None:
     """Run a command and exit: 0 done, 1 something failed, 2 wrong input, 130 Ctrl-C."""
     arguments = sys.argv[1:]
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("absl").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -127,7 +127,8 @@ def load_config(spec: str) -> tuple[ConfigDict, dict[str, types.FunctionType]]:
     except UserError:
         raise
     except Exception as error:  # whatever the user's file raises
-        raise UserError(f"the config file {path!r} cannot be run: {type(error).__name__}: {error}") from error
+        told = str(error).partition("\n")[0]
+        raise UserError(f"the config file {path!r} cannot be run: {type(error).__name__}: {told}") from error
     if not hasattr(module, "get_config"):
         raise UserError(f"the config file {path!r} has no function get_config(variant=None)")
     config = module.get_config(variant or None)
@@ -158,7 +159,7 @@ def override(config: ConfigDict, key: str, value) -> None:
     Another `cell.name` empties `cell.options`, which are the cell's own: where both are set, the name comes first.
     Raises UserError for an unknown key (with the nearest right one) and for a value of another type.
     """
-    *parents, leaf = key.split(".")
+    *parents, leaf = str(key).split(".")
     node = config
     for name in parents:
         node = node[name] if isinstance(node, ConfigDict) and name in node else None
@@ -213,6 +214,20 @@ def at_least(config: ConfigDict, key: str, least: float) -> None:
     value = flat(config)[key]
     if not least <= value < float("inf"):
         raise UserError(f"config key {key!r} is {value}; it should be at least {least}")
+
+
+def at_most(config: ConfigDict, key: str, most: float) -> None:
+    """Raise UserError unless the number under `key` is at most `most`."""
+    value = flat(config)[key]
+    if not value <= most:
+        raise UserError(f"config key {key!r} is {value}; it should be at most {most}")
+
+
+def check_whole_numbers(config: ConfigDict) -> None:
+    """Raise UserError for a whole number that does not fit into the 32 bits that programs compute with."""
+    for key, value in flat(config).items():
+        if isinstance(value, int) and not -(2**31) <= value < 2**31:
+            raise UserError(f"config key {key!r} is {value}; whole numbers are of 32 bits, at most {2**31 - 1}")
 
 
 def one_of(config: ConfigDict, key: str, known) -> None:

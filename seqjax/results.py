@@ -30,6 +30,7 @@ FORMAT = 1
 STATUSES = ("queued", "running", "interrupted", "done", "diverged", "stopped", "failed")
 FINISHED = ("done", "diverged")
 AT_REST = (*FINISHED, "stopped")  # nothing is to do, unless a launch asks for more
+GONE = "its process is gone"
 
 
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
@@ -42,7 +43,8 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
@@ -213,7 +215,7 @@ class RunDirectory:
         except UserError as error:
             return {"state": "interrupted", "why": str(error)}
         if status["state"] == "running" and not is_locked(self._lock_file):
-            return {"state": "interrupted", "why": "its process is gone"}
+            return {"state": "interrupted", "why": GONE}
         return status
 
     def set_status(self, state: str, why: str = "", lines: dict[str, int] | None = None) -> None:

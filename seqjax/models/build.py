@@ -7,12 +7,14 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from seqjax.cells import cell_options, find_cell
-from seqjax.config import at_least
+from seqjax.config import at_least, at_most
 from seqjax.errors import UserError, did_you_mean
 from seqjax.initialisers import initialiser
 from seqjax.models import parameters
 from seqjax.models.networks import Embedding, OneHot, Readout, TiedReadout
 from seqjax.models.stack import Stack
+
+MOST_LAYERS = 100  # each is traced: a thousand take minutes before anything is trained
 
 
 def cell_maker(config: ConfigDict):
@@ -24,6 +26,7 @@ def cell_maker(config: ConfigDict):
     find_cell(name)
     at_least(config, "cell.hidden", 1)
     at_least(config, "cell.layers", 1)
+    at_most(config, "cell.layers", MOST_LAYERS)
     known = cell_options(name)
     for option, value in config.cell.options.items():
         if option not in known:

@@ -105,10 +105,17 @@ def _group_row(group: Group, board: Board, of_text: bool) -> dict:
 def write(comparison: Comparison, out: pathlib.Path) -> None:
     """runs.csv, leaderboard.csv, both as Parquet, and success_by_length.csv where a task has several lengths."""
     for name, rows in (("runs", run_rows(comparison)), ("leaderboard", group_rows(comparison))):
+        rows = [{key: _unicode(value) for key, value in row.items()} for row in rows]
         _write_csv(out / f"{name}.csv", rows)
-        pyarrow.parquet.write_table(_arrow(rows), out / f"{name}.parquet")
+        with open(out / f"{name}.parquet", "wb") as file:  # pyarrow takes no path that is not Unicode
+            pyarrow.parquet.write_table(_arrow(rows), file)
     if by_length := lengths.rows(lengths.families(comparison)):
         _write_csv(out / "success_by_length.csv", by_length)
+
+
+def _unicode(value):
+    """A file's name need not be Unicode."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _write_csv(path: pathlib.Path, rows: list[dict]) -> None:

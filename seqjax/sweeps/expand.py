@@ -40,7 +40,13 @@ def expand(config: ConfigDict, sweeps: dict, names: list[str]) -> list[ConfigDic
 
 
 def _points(name: str, sweep) -> list[dict]:
-    points = list(sweep())
+    try:
+        points = list(sweep())
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's function raises
+        told = str(error).partition("\n")[0]
+        raise UserError(f"the sweep {name!r} cannot be run: {type(error).__name__}: {told}") from error
     if not points:
         raise UserError(f"the sweep {name!r} yields nothing")
     for point in points:

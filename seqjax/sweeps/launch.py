@@ -27,6 +27,9 @@ def plan(configs: list[ConfigDict], runs_directory: pathlib.Path, rerun: bool, j
     With `rerun`, stale trials are trained again from the start; `judged` is as for `resolve`. Raises UserError, before
     any directory is made or changed, when a trial could not run.
     """
+    path = str(runs_directory.absolute())
+    if path != path.encode("utf-8", "replace").decode():
+        raise UserError(f"the runs directory {path} has a name that is not Unicode, which checkpoints need")
     known, records = {}, {}
     for config in configs:
         record = resolve(config, known, judged)

@@ -13,7 +13,7 @@ from seqjax import allocation
 from seqjax.allocation import Allocation
 from seqjax.datasets import cache_directory
 from seqjax.errors import UserError
-from seqjax.results import AT_REST, RunDirectory
+from seqjax.results import AT_REST, GONE, RunDirectory
 
 GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatch and a checkpoint
 TRIES = 3  # for a process that is killed, by the system for its memory perhaps, or that hangs
@@ -153,7 +153,8 @@ def _settle(worker: Worker, again: bool) -> bool:
     """
     code = worker.process.returncode
     said = {2: ("failed", "interrupted"), 3: ("failed", "interrupted", "queued")}.get(code, ())
-    unsaid = [run for run in worker.runs if run.status()["state"] not in (*AT_REST, *said)]
+    statuses = [(run, run.status()) for run in worker.runs]
+    unsaid = [run for run, now in statuses if now["state"] not in (*AT_REST, *said) or now["why"] == GONE]
     if not unsaid:
         return False
     if worker.hung:
@@ -162,12 +163,21 @@ def _settle(worker: Worker, again: bool) -> bool:
         memory = " (out of memory?)" if code == -signal.SIGKILL else ""
         why = f"the process was ended by {signal.Signals(-code).name}{memory}"
     else:
-        why = f"the process ended with code {code}; {worker.runs[0].log} tells more"
+        why = _last_words(worker.runs[0]) or f"the process ended with code {code}; {worker.runs[0].log} tells more"
     if code < 0 and again:
         logging.warning("%s: %s; it is started again", unsaid[0].name, why)
         return True
     _fail(unsaid, why)
     return False
+
+
+def _last_words(run: RunDirectory) -> str:
+    """The sentence with which a process ended that could not write it into a status, on a full disk say."""
+    try:
+        *_, last = run.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except (OSError, ValueError):
+        return ""
+    return last.removeprefix("error: ") if last.startswith("error: ") else ""
 
 
 def _fail(runs: list[RunDirectory], why: str) -> None:

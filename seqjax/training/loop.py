@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from seqjax.config import at_least
+from seqjax.config import at_least, check_whole_numbers
 from seqjax.errors import UserError
 from seqjax.models.parameters import flatten
 from seqjax.results import RunDirectory
@@ -29,6 +29,7 @@ SMOOTHING = 0.999  # of the training loss, per step: min-char-rnn's
 
 def check(config: ConfigDict) -> None:
     """Raise UserError for a value of `train`, `model` or the optimiser's groups that is out of range."""
+    check_whole_numbers(config)
     check_optimiser(config)
     regulariser.check(config)
     for key, least in (

@@ -40,10 +40,10 @@ def _clock(place: Place, dice: random.Random) -> tuple[str, str]:
     when = time.time() + dice.choice((-1, 1)) * 10 ** dice.uniform(0, 8)
     for path in place.run.path.rglob("*"):
         os.utime(path, (when, when))
-    told = [place.call(place.command("compare", place.runs, "--list"), {"process": "experiments.compare", "do": "clock"})]
-    told.append(place.call(place.command("compare", place.runs, "--list")))
-    if told[0].told != told[1].told or told[0].code or "done" not in told[0].told:
-        wrong = wrong or f"two listings differ: {told[0].last}, {told[1].last}"
+    listing = place.command("compare", place.runs, "--list")
+    jumping, steady = place.call(listing, {"process": "experiments.compare", "do": "clock"}), place.call(listing)
+    if jumping.told != steady.told or jumping.code or "done" not in steady.told:
+        wrong = wrong or f"two listings differ: {jumping.last}, {steady.last}"
     return f"the clock of {process} jumps; files of {when - time.time():.0f} s from now", wrong
 
 

@@ -6,6 +6,7 @@ name the file. Nothing may print a traceback.
 """
 
 import functools
+import os
 import pathlib
 import random
 import re
@@ -71,7 +72,10 @@ def attack(seed: int, place: Place) -> Outcome:
     going_on = seed % 2 == 0
     shutil.copytree(halfway(place.shared) if going_on else prepare(place.shared).runs, place.runs)
     run = place.run.path
-    file = dice.choice(files(run))
+    kinds = {}
+    for path in files(run):
+        kinds.setdefault(path.relative_to(run).parts[0], []).append(path)
+    file = dice.choice(kinds[dice.choice(list(kinds))])
     name = str(file.relative_to(run))
     what = f"{name}: {damage(file, dice)}"
     if going_on:
@@ -139,8 +143,7 @@ def _result(place: Place, ended: Ended, reader: str) -> tuple:
 @functools.cache
 def expectation(shared: pathlib.Path, reader: str) -> tuple:
     """The result of a reader for the undisturbed run."""
-    place = Place(shared.parent / f"expected-{reader}", shared)
-    shutil.rmtree(place.folder)
+    place = Place(shared.parent / f"expected-{reader}-{os.getpid()}", shared)
     shutil.copytree(prepare(shared).runs, place.runs)
     ended = place.call(_command(place, place.run.path, reader))
     found = _result(place, ended, reader)

@@ -1,0 +1,26 @@
+"""A few attacks of each kind; `make faults` does many."""
+
+import importlib
+
+import pytest
+
+from tests.faults import damaged, place
+
+SEEDS = {"killed": (1, 2, 7, 11, 15), "damaged": range(10), "full": range(4), "crowd": range(4)}
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A trial that nothing disturbed, and its half."""
+    shared = tmp_path_factory.mktemp("faults") / "shared"
+    place.prepare(shared)
+    damaged.halfway(shared)
+    return shared
+
+
+@pytest.mark.parametrize(("kind", "seed"), [(kind, seed) for kind, seeds in SEEDS.items() for seed in seeds])
+def test_an_attack_is_survived(shared, kind, seed):
+    outcome = importlib.import_module(f"tests.faults.{kind}").attack(
+        seed, place.Place(shared.parent / f"{kind}{seed}", shared)
+    )
+    assert not outcome.fault, outcome
