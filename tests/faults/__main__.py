@@ -21,7 +21,7 @@ import tempfile
 import time
 
 # How many of each, if nothing is said.
-KINDS = {"killed": 100, "damaged": 1000, "full": 200, "crowd": 40}
+KINDS = {"killed": 100, "damaged": 1000, "full": 200, "crowd": 40, "load": 5}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,199 @@
+"""Much at once: the seeds 0 to 4 stand for a case each.
+
+0. a sweep of 2,000 tiny trials, each of which must be done;
+1. a metrics file of a million lines, which `compare` must read;
+2. a directory of 5,000 runs: `compare --list` for the second time in under 10 s of processor time and 1 GB;
+3. 100,000 steps of training, during which memory must not grow after the first tenth by more than 2%;
+4. what is left behind: no process and no open file of a launch that ended, or was interrupted.
+"""
+
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zlib
+
+from seqjax.results import find_runs
+from tests.faults.attack import Outcome, traceback
+from tests.faults.place import ROOT, Ended, Place, prepare
+
+SWEEP = """
+from seqjax.config import load_config, override
+SETTINGS = {{"data.path": {text!r}, "cell.name": "rnn", "cell.hidden": 4, "task.batch": 2, "task.chunk": 5,
+    "train.steps": 10, "train.steps_per_dispatch": 5, "train.eval_every": 10, "sample.length": 5, "sample.prompt": ""}}
+def get_config(variant=None):
+    config, _ = load_config("configs/char_lm.py:text")
+    for key, value in SETTINGS.items():
+        override(config, key, value)
+    return config
+def sweep_all():
+    rates = [0.001 * 1.2**power for power in range(20)]
+    return [{{"seed": seed, "optimiser.learning_rate": rate}} for seed in range({seeds}) for rate in rates]
+"""
+TRIALS = 2000
+
+
+def measured(place: Place, command: list[str], seconds: float = 7200) -> tuple[Ended, float, float, float]:
+    """A command's end, its wall-clock and processor seconds, and its most memory in GB, children included."""
+    script = (
+        "import json, resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); "
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20])); sys.exit(code)"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command],
+        cwd=ROOT,
+        env={**place.environment(), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=seconds,
+        check=False,
+    )
+    told, _, last = done.stdout.decode(errors="replace").strip().rpartition("\n")
+    return Ended(done.returncode, told), time.monotonic() - began, *json.loads(last)
+
+
+def many_trials(place: Place) -> tuple[str, str]:
+    (place.folder / "config.py").write_text(SWEEP.format(text=str(place.text), seeds=TRIALS // 20))
+    command = [*place.command("launch"), f"--config={place.folder}/config.py", "--sweep=all", f"--runs={place.runs}"]
+    ended, seconds, processor, memory = measured(place, command)
+    done = sum(run.status()["state"] == "done" for run in find_runs([place.runs]))
+    again, seconds_again, *_ = measured(place, command)
+    wrong = traceback(ended.told + again.told) or ("" if ended.code == again.code == 0 else f"exit code {ended.code}")
+    figures = (
+        f"{done} of {TRIALS} trials done in {seconds:.0f} s ({processor:.0f} s of processor time, {memory:.2f} GB)"
+    )
+    return f"{figures}; launched again: {seconds_again:.0f} s", wrong or (
+        "" if done == TRIALS else "trials are missing"
+    )
+
+
+def many_lines(place: Place) -> tuple[str, str]:
+    shutil.copytree(prepare(place.shared).runs, place.runs)
+    run = place.run
+    (template,) = (record for record in run.metrics.read() if record["kind"] == "train" and record["step"] == 5)
+    with open(run.metrics.path, "w", encoding="utf-8") as file:
+        for number in range(1_000_000):
+            text = json.dumps({**template, "step": number})
+            file.write(f"{zlib.crc32(text.encode()):08x} {text}\n")
+    ended, seconds, _, memory = measured(place, place.command("compare", place.runs))
+    again, seconds_again, *_ = measured(place, place.command("compare", place.runs))
+    wrong = traceback(ended.told + again.told) or ("" if ended.code == again.code == 0 else f"exit code {ended.code}")
+    if memory > 4:
+        wrong = wrong or f"{memory:.1f} GB"
+    return f"read in {seconds:.0f} s and {memory:.2f} GB, with the index in {seconds_again:.0f} s", wrong
+
+
+def many_runs(place: Place) -> tuple[str, str]:
+    original = prepare(place.shared).run.path
+    for number in range(5000):
+        copy = place.runs / f"{original.name}-{number}"
+        copy.mkdir(parents=True)
+        for name in ("config.json", "status.json", "metrics.jsonl", "timing.jsonl"):
+            shutil.copy(original / name, copy / name)
+    time.sleep(3)  # files that are no older than two seconds are not trusted to the index
+    command = place.command("compare", place.runs, "--list")
+    _, first, *_ = measured(place, command)
+    ended, seconds, processor, memory = measured(place, command)
+    wrong = traceback(ended.told) or (f"exit code {ended.code}" if ended.code else "")
+    if ended.told.count("done") != 5000:
+        wrong = wrong or f"{ended.told.count('done')} runs are listed"
+    if processor > 10 or memory > 1:
+        wrong = wrong or f"{processor:.1f} s and {memory:.2f} GB"
+    return f"read in {first:.1f} s, with the index in {seconds:.1f} s and {memory:.2f} GB", wrong
+
+
+def long_run(place: Place) -> tuple[str, str]:
+    settings = {"train__steps": 100_000, "train__steps_per_dispatch": 500, "train__eval_every": 5000}
+    settings |= {"cell__hidden": 4, "train__snapshots": 0, "probe__every": 0, "train__checkpoint_seconds": 5.0}
+    process = subprocess.Popen(
+        place.launch(**settings), cwd=ROOT, env=place.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    sizes = []
+    while process.poll() is None:
+        time.sleep(0.5)
+        runs = list(place.runs.glob("*/config.json"))
+        step = (find_runs([place.runs])[0].timing.last() or {"step": 0})["step"] if runs else 0
+        if trainer := _descendants(process.pid, b"seqjax.training"):
+            sizes.append((step, _resident(trainer[0]), len(_files(trainer[0]))))
+    told = process.stdout.read().decode()
+    early = max((size for step, size, _ in sizes if 0 < step <= 20_000), default=0)
+    late = max((size for step, size, _ in sizes if step > 50_000), default=0)
+    files = max(count for *_, count in sizes)
+    wrong = traceback(told) or (f"exit code {process.returncode}" if process.returncode else "")
+    if not early or not late or late > 1.02 * early:
+        wrong = wrong or "memory grows"
+    return f"{early / 2**20:.1f} MB by step 20,000, {late / 2**20:.1f} after step 50,000, at most {files} files", wrong
+
+
+def leftovers(place: Place) -> tuple[str, str]:
+    wrong = []
+    for signals in ((), (signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)):
+        process = subprocess.Popen(
+            place.launch("--sweep=seeds", "--workers=2", "--stack=1", train__steps=400),
+            cwd=ROOT,
+            env=place.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for number in signals:
+            time.sleep(6)
+            process.send_signal(number)
+        process.wait(120)
+        if left := [pid for pid in _processes(str(place.runs).encode()) if pid != os.getpid()]:
+            wrong.append(f"{len(left)} processes after {signals}")
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+    temporary = [path for path in place.runs.rglob(".*") if path.name not in (".lock", ".index")]
+    wrong += [f"{path.name} is left" for path in temporary]
+    return "no process, no temporary file", "; ".join(wrong)
+
+
+def _processes(word: bytes) -> list[int]:
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if word in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def _descendants(parent: int, word: bytes) -> list[int]:
+    def parent_of(pid):
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+    return [pid for pid in _processes(word) if pid != parent and parent_of(pid) == parent]
+
+
+def _resident(pid: int) -> int:
+    """Bytes; 0 for a process that has ended."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _files(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return []
+
+
+CASES = (many_trials, many_lines, many_runs, long_run, leftovers)
+
+
+def attack(seed: int, place: Place) -> Outcome:
+    """The case of the seed."""
+    case = CASES[seed % len(CASES)]
+    figures, wrong = case(place)
+    shutil.rmtree(place.folder)
+    return Outcome("load", seed, case.__name__.replace("_", " "), figures, wrong)
