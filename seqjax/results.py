@@ -249,14 +249,16 @@ class RunDirectory:
     def _sample(self, step: int) -> pathlib.Path:
         return self.samples_folder / f"{step:08d}.txt"
 
-    def samples(self) -> dict[int, str]:
+    def samples(self, checksums: dict[int, str] | None = None) -> dict[int, str]:
         """`{step: text}`, in order; a sentence in the place of a text that is damaged or missing.
 
-        Of texts without a record, those of the first runs, nothing is known.
+        `checksums` are those of the metrics, which are read unless given. Of texts without one, those of the first
+        runs, nothing is known.
         """
+        if checksums is None:
+            checksums = sample_checksums(self.metrics.read())
         written = {int(file.stem) for file in self.samples_folder.glob("[0-9]*.txt") if file.stem.isdecimal()}
-        records = {r["step"]: r["crc32"] for r in self.metrics.read() if r["kind"] == "sample"}
-        return {step: self._read_sample(step, records.get(step)) for step in sorted(written | records.keys())}
+        return {step: self._read_sample(step, checksums.get(step)) for step in sorted(written | checksums.keys())}
 
     def _read_sample(self, step: int, checksum: str | None) -> str:
         try:
@@ -315,6 +317,11 @@ def is_locked(path: pathlib.Path) -> bool:
     except OSError:
         return True
     return False
+
+
+def sample_checksums(records: list[dict]) -> dict[int, str]:
+    """Of the samples that metrics tell of, by their steps."""
+    return {record["step"]: record["crc32"] for record in records if record["kind"] == "sample"}
 
 
 def lost_end(path: pathlib.Path, lines: int, status: dict) -> str | None:

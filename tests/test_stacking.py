@@ -70,6 +70,18 @@ def test_in_float32_every_member_is_the_trial_alone_over_fifty_steps():
     assert max(largest) < 1e-4
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "nas"])
+def test_the_bits_of_a_member_do_not_depend_on_how_many_there_are(cell):
+    """So that they do not depend on how many workers a sweep is divided among."""
+    members = trainers([tiny.config(cell__name=cell, seed=seed, train__steps=10) for seed in range(5)])
+    found = []
+    for size, chosen in ((2, [0]), (2, [0, 1]), (3, [0, 1, 2]), (5, [0, 1, 2, 3, 4])):
+        program = Stack([members[number] for number in chosen], chosen, size)
+        ((state, _), *_) = program.advance([members[number].initialise() for number in chosen], [10] * len(chosen))
+        found.append({name: np.asarray(value).tobytes() for name, value in state.parameters.items()})
+    assert all(each == found[0] for each in found)
+
+
 @pytest.mark.parametrize("cell", ["rnn", "gru", "mut1"])
 def test_other_cells_and_the_regulariser_are_stacked_too(float64, cell):
     settings = {"cell__name": cell, "train__steps_per_dispatch": 25}
@@ -188,17 +200,17 @@ def queue(place, programs, environments=(), steps=10):
         ("a" * 16, 2, [8, 8]),
         ("a" * 16, 1, [16]),
         ("ab" * 4, 2, [4, 4]),
-        ("a", 2, [1]),
-        ("aabbcc", 2, [1, 1, 2, 2]),
-        ("abc", 2, [1, 1, 1]),
+        ("a", 2, [2]),
+        ("aabbcc", 2, [2, 2, 2, 2]),
+        ("abc", 2, [2, 2, 2]),
     ],
 )
 def test_every_worker_gets_a_stack(tmp_path, programs, workers, sizes):
     runs = queue(tmp_path, programs)
     found = stacked(runs, workers)
     assert sorted(map(len, found)) == sizes
-    assert sorted(run.name for stack in found for run in stack) == [run.name for run in runs]
-    assert all(len({run.trial()["program"] for run in stack}) == 1 for stack in found)
+    assert sorted(run.name for stack in found for run in stack if run) == [run.name for run in runs]
+    assert all(len({run.trial()["program"] for run in stack if run}) == 1 for stack in found)
     assert max(map(len, stacked(runs, workers, largest=1))) == 1
 
 
@@ -212,7 +224,7 @@ def test_what_began_in_a_stack_goes_on_in_it_and_what_began_alone_alone(tmp_path
 def test_a_member_made_anew_leaves_its_slot_empty(tmp_path):
     names = ["run00", "run01", "run02"]
     runs = queue(tmp_path, "aaa", [(0, names), (2, names)])
-    assert placed(stacked(runs, 1)) == [["run00", None, "run02"], ["run01"]]
+    assert placed(stacked(runs, 1)) == [["run00", None, "run02"], ["run01", None]]
 
 
 def test_what_was_never_saved_is_placed_anew(tmp_path):
@@ -220,7 +232,7 @@ def test_what_was_never_saved_is_placed_anew(tmp_path):
     runs = queue(tmp_path, "aaa", [(number, names) for number in range(3)])
     for run in runs:
         (run.checkpoints / "00000010").rmdir()
-    assert placed(stacked(runs, 1, largest=2)) == [["run00", "run01"], ["run02"]]
+    assert placed(stacked(runs, 1, largest=2)) == [["run00", "run01"], ["run02", None]]
 
 
 def test_at_a_rung_stacks_are_made_anew_once(tmp_path):

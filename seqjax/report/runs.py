@@ -16,7 +16,7 @@ from seqjax.errors import UserError
 from seqjax.report.curves import Curve, Curves, pack
 from seqjax.report.measure import Measure, read_measure
 from seqjax.report.text import one_line
-from seqjax.results import FINISHED, Journal, RunDirectory, lost_end
+from seqjax.results import FINISHED, Journal, RunDirectory, lost_end, sample_checksums
 
 # Neither where a text lies nor how often a run is saved or looked into makes it another experiment.
 NOT_COMPARED = ("seed", "data.source", "data.path", "train.checkpoint_seconds", "train.snapshots", "probe.every")
@@ -51,6 +51,7 @@ class Run:
     """All metrics by split, of the parameters that did best."""
     curves: Curves
     """Of CURVES and of probes, with finite values only."""
+    sample_checksums: list[tuple[int, str]]
     smoothed: float | None
     """The training score at the end, an exponential mean over steps."""
     solved_step: int | None
@@ -83,7 +84,7 @@ class Run:
     @functools.cached_property
     def samples(self) -> dict[int, str]:
         """What it wrote, or how it answered, after so many steps: read when it is first asked for."""
-        return RunDirectory(self.path).samples()
+        return RunDirectory(self.path).samples(dict(self.sample_checksums))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -249,6 +250,7 @@ def _measured(records: list[dict], timing: list[dict], name: str) -> tuple[dict,
     seconds = {line["step"]: line["seconds"] for line in timing}
     values = {
         "final": _final(by_kind["final"], name),
+        "sample_checksums": list(sample_checksums(by_kind["sample"]).items()),
         "smoothed": _last(_curve(by_kind["train"], f"smoothed_{name}")),
         "solved_step": next((record["step"] for record in by_kind["solved"]), None),
         "training_seconds": max(seconds.values(), default=None),

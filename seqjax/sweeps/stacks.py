@@ -20,6 +20,9 @@ def stacked(
     They are as many together as they can be while every worker has some, and as many for each worker where that can be
     had by dividing. What began in a stack, or alone where a stack would pay, goes on so, to stay the same to the bit;
     None is the empty slot of a member that is not to be trained. What has paused at step `since` is placed anew.
+
+    The bits of a stack's member do not depend on how many there are, from two on: one that has a worker to itself gets
+    an empty slot beside it, so that they do not depend on the number of workers either, nor on what has ended before.
     """
     begun, fresh, groups, placed = [], defaultdict(list), [], set()
     before = {run.name: _stack_before(run, since) for run in todo}
@@ -40,6 +43,8 @@ def stacked(
             break
         place = groups.index(longest)
         groups[place : place + 1] = _divided(longest, 2)
+    if largest > 1:
+        groups = [[*group, None] if len(group) == 1 and _is_small(group[0]) else group for group in groups]
     place = {run.name: number for number, run in enumerate(todo)}
     return sorted(begun + groups, key=lambda stack: min(place[run.name] for run in stack if run))
 
@@ -56,10 +61,13 @@ def _stack_before(run: RunDirectory, since: int) -> list[str] | None:
         names = stack_of(run, since)
     except UserError:  # its process will say what is damaged
         return None
+    return None if names == [run.name] and not _is_small(run) else names
+
+
+def _is_small(run: RunDirectory) -> bool:
+    """Whether a trial is trained side by side with others."""
     config = run.trial().get("config")
-    if names == [run.name] and not (config and pays(config, bool(allocation.available_gpus()))):
-        return None
-    return names
+    return bool(config) and pays(config, bool(allocation.available_gpus()))
 
 
 def _share(run: RunDirectory) -> str:
