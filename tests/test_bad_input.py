@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from experiments import compare, evaluate, export, launch, sample, search
 from seqjax.config import flat, override
-from seqjax.errors import UserError
+from seqjax.errors import UserError, printable
 from seqjax.sweeps import local
 from seqjax.sweeps.expand import expand
 
@@ -49,7 +49,7 @@ def used_or_refused(*named):
         assert sentence.strip()
         assert "\n" not in sentence
         sentence.encode()  # it can be printed
-        shown = [form for value in named for form in (str(value), repr(value))]
+        shown = [form for value in named for form in (str(value), repr(value), printable(str(value)))]
         assert not named or any(form in sentence for form in shown), f"{named} is not named: {sentence}"
 
 

@@ -109,7 +109,7 @@ def divided(folder) -> RunDirectory:
 def test_two_processes_train_what_one_does(whole, divided):
     assert divided.status()["state"] == "done"
     expected, found = whole.metrics.read(), divided.metrics.read()
-    assert len(expected) == 12 + 3 + 2  # dispatches, evaluations, final scores
+    assert len(expected) == 12 + 3 + 3 + 2  # dispatches, evaluations, samples, final scores
     for wanted, record in zip(expected, found, strict=True):
         assert wanted.keys() == record.keys()
         assert (wanted["kind"], wanted["step"]) == (record["kind"], record["step"])

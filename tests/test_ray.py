@@ -123,7 +123,7 @@ def test_an_interrupted_sweep_goes_on_without_a_machine_that_is_lost(folder, clu
     cluster.remove_node(cluster.second, allow_graceful=False)
     output, errors = process.communicate(timeout=170)
     assert process.returncode == 0, errors
-    assert [run.status() for run in runs] == [{"state": "done", "why": ""}] * 3
+    assert [(run.status()["state"], run.status()["why"]) for run in runs] == [("done", "")] * 3
     assert all(output.count(f"] {run.name} done") == 1 for run in runs)
     assert "[3/3]" in output
     # Two went on after the interrupt, and the one on the lost machine elsewhere, to the same numbers.
