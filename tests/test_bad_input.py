@@ -20,7 +20,9 @@ from seqjax.sweeps import local
 from seqjax.sweeps.expand import expand
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "unannotated")
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 MANY = settings(FEW, max_examples=500)
 KEYS = sorted(flat(tiny.config()))
 WORDS = st.text(max_size=8) | st.sampled_from(["", " ", "\0", "\ud800", "None", "../x", "a\nb", "é", "日本", "-1"])
