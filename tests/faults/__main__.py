@@ -12,13 +12,14 @@ import collections
 import concurrent.futures
 import importlib
 import itertools
-import multiprocessing
 import os
 import pathlib
 import platform
 import sys
 import tempfile
 import time
+
+from tests.faults import attackers
 
 # How many of each, if nothing is said.
 KINDS = {"killed": 100, "damaged": 1000, "full": 200, "crowd": 40, "load": 5}
@@ -38,9 +39,9 @@ def main(arguments: list[str]) -> int:
     ]
     began = time.monotonic()
     outcomes = []
-    with tempfile.TemporaryDirectory() as folder, _pool(pathlib.Path(folder)) as pool:
-        pool.submit(_prepare).result()
-        for done in concurrent.futures.as_completed([pool.submit(_attack, kind, seed) for kind, seed in jobs]):
+    with tempfile.TemporaryDirectory() as folder, attackers.pool(pathlib.Path(folder)) as pool:
+        pool.submit(attackers.prepare).result()
+        for done in concurrent.futures.as_completed([pool.submit(attackers.attack, kind, seed) for kind, seed in jobs]):
             outcomes.append(done.result())
             if outcomes[-1].fault:
                 print(_told(outcomes[-1]), flush=True)
@@ -51,44 +52,6 @@ def main(arguments: list[str]) -> int:
     if options.out:
         options.out.write_text(page, encoding="utf-8")
     return 1 if any(outcome.fault for outcome in outcomes) else 0
-
-
-def _pool(folder: pathlib.Path) -> concurrent.futures.ProcessPoolExecutor:
-    """A process for each core, which it and all that it starts stay on."""
-    cores = sorted(os.sched_getaffinity(0))
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    for core in cores:
-        queue.put(core)
-    return concurrent.futures.ProcessPoolExecutor(len(cores), context, initializer=_settle, initargs=(queue, folder))
-
-
-def _settle(queue, folder: pathlib.Path) -> None:
-    global _shared
-    os.sched_setaffinity(0, {queue.get()})
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    _shared = folder / "shared"
-
-
-def _prepare() -> None:
-    """What attacks begin with, once for all processes."""
-    from tests.faults import damaged, full, place
-
-    place.prepare(_shared)
-    damaged.halfway(_shared)
-    for process in full.PROCESSES:
-        full.writes(_shared, process)
-
-
-def _attack(kind: str, seed: int):
-    from tests.faults.attack import Outcome
-    from tests.faults.place import Place
-
-    try:
-        place = Place(_shared.parent / f"{kind}{seed}", _shared)
-        return importlib.import_module(f"tests.faults.{kind}").attack(seed, place)
-    except Exception as error:  # a run that cannot be looked at, a command that never ended
-        return Outcome(kind, seed, "", "", f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _told(outcome) -> str:
