@@ -1,6 +1,6 @@
 """Attack the commands and write what came of it.
 
-    python -m tests.faults                                    # all of it: an hour and a half on two cores
+    python -m tests.faults                                    # all of it: some two hours on two cores, by estimate
     python -m tests.faults --attacks=20 --only=killed,full    # fewer
     python -m tests.faults --only=damaged --seed=417          # one again
 
