@@ -7,7 +7,7 @@ CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("-c constraints.txt" i
 # By a path file: setuptools' other way loses to a folder named seqjax, the clone itself, in the directory of a script.
 EDITABLE = --config-settings editable_mode=compat --editable
 
-.PHONY: install sweep gradients test lint faults bench clean
+.PHONY: install sweep gradients test lint faults oldest bench clean
 
 install: .venv/.installed
 sweep: .venv/.installed
@@ -26,13 +26,17 @@ lint: .venv/.installed-dev
 faults: .venv/.installed-dev
 	$(BIN)/python -m tests.faults --out=docs/faults.md
 
+# The oldest versions that setup.py allows, in .venv-oldest; the pinned ones of `make test` are the newest.
+oldest: .venv-oldest/.installed
+	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal --disable-warnings
+
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.recurrence
 	$(BIN)/python -m benchmarks.memory --out=benchmarks/results
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-oldest build *.egg-info
 
 .venv/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seqjax needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
@@ -49,4 +53,12 @@ clean:
 
 .venv/.installed-bench: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) $(EDITABLE) '.[bench]'
+	touch $@
+
+.venv-oldest/.installed: setup.py
+	$(PYTHON) -m venv --clear .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet uv
+	.venv-oldest/bin/uv pip compile --quiet setup.py --resolution lowest-direct --extra dev --extra ray --extra search \
+		--extra tensorboard --output-file .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt $(EDITABLE) '.[dev,ray,search,tensorboard]'
 	touch $@

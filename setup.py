@@ -13,7 +13,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "array-record>=0.8",
-        "flax>=0.12,<0.14",
+        "flax>=0.12.1,<0.14",
         "importlib_resources>=6.0",  # tensorflow-datasets 4.9.10 imports it without declaring it
         "jax>=0.10,!=0.10.2,<0.12",  # 0.10.2 computes wrong numbers on CPU (jax issue 39103)
         "jaxlib>=0.10,!=0.10.2,<0.12",
@@ -27,7 +27,7 @@ setup(
         "rich>=13.7",
         "scikit-learn>=1.5",  # for its handwritten digits
         "scipy>=1.13",
-        "tensorflow-datasets>=4.9.9",
+        "tensorflow-datasets>=4.9.10",
     ],
     extras_require={
         "bench": ["keras>=3.12"],  # one of the peers in benchmarks; beside it they need dev's torch
