@@ -1,5 +1,8 @@
 """The training step: what it computes, on one device or two, and how it meets numbers that are not finite."""
 
+import re
+import resource
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -237,3 +240,23 @@ def test_weights_of_another_shape_are_refused():
     with pytest.raises(UserError, match=r"the parameter readout.b has the shape \(3,\)"):
         trainer.initialise({**values, "readout.b": np.zeros(3)})
     assert parameters.count(trainer.template) == sum(v.size for v in values.values())
+
+
+def test_a_network_larger_than_the_memory_is_refused_in_a_sentence():
+    """Under a real limit on the process, well above what its interpreter needs and below what this network needs."""
+    weights = 4 * 30_000**2  # about; Adam keeps two numbers for each, and each has a gradient
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (50 * 10**9, hard))
+    try:
+        config = tiny.config(cell__name="lstm", cell__hidden=30_000, optimiser__name="adam")
+        with pytest.raises(UserError) as raised:
+            Trainer(tiny.task(config), config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    sentence = re.fullmatch(
+        r"([\d,]+) weights, .* take ([\d.]+) GB, more than the ([\d.]+) GB there .*", str(raised.value)
+    )
+    count, needed, most = (float(part.replace(",", "")) for part in sentence.groups())
+    assert weights < count < 1.01 * weights
+    assert needed == pytest.approx(16 * count / 1e9, abs=0.1)
+    assert most <= 50.0

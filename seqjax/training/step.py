@@ -17,6 +17,7 @@ from seqjax.analysis import probes
 from seqjax.analysis.taps import network_slots, tapped
 from seqjax.errors import UserError
 from seqjax.models import parameters
+from seqjax.training import memory
 from seqjax.training.optimisers import make_optimiser, numbers, schedule, was_clipped
 from seqjax.training.regulariser import omega
 
@@ -60,6 +61,8 @@ class Trainer:
             devices.pop()
         self.mesh = jax.sharding.Mesh(np.asarray(devices), ("lanes",))
         self.template = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
+        fresh = jax.eval_shape(self._initialise, jax.random.key(0), None)
+        memory.check(fresh.parameters, fresh.optimiser, devices[0])
         self.data = jax.device_put(task.data, NamedSharding(self.mesh, PartitionSpec()))
         self._schedule = schedule(config, task.steps_per_epoch)
         self._compiled = {}  # "run", once it is; shared by twins
