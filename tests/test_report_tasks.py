@@ -245,6 +245,18 @@ def test_figures_name_the_unit_the_baseline_and_the_criterion(tmp_path):
     assert "logarithmic" not in drawn
 
 
+def test_legends_name_cells_alone_where_settings_would_be_cut_and_cells_are_enough(tmp_path):
+    long = {"cell.name": "gru", "cell.hidden": 37, "optimiser.learning_rate": 0.123456789}
+    long |= {"optimiser.momentum": 0.123456789, "optimiser.decay": 0.123456789}
+    make_run(tmp_path)
+    make_run(tmp_path, long)
+    assert {"rnn", "gru"} <= set(re.findall(r">\s*([a-z]+)\s*</text>", svg(tmp_path)))
+    make_run(tmp_path, long | {"cell.hidden": 38})
+    drawn = svg(tmp_path)
+    assert "hidden=37" in drawn
+    assert "hidden=38" in drawn
+
+
 def test_a_baseline_far_from_the_scores_is_not_drawn(tmp_path):
     make_run(tmp_path, scores=(0.02, 0.015), measure={**ERROR, "solved_below": None, "solved_is": ""})
     assert "guessing" not in svg(tmp_path)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from seqjax.report.canvas import Drawing, canvas, legend, save, style
+from seqjax.report.canvas import LONGEST_LABEL, Drawing, canvas, legend, save, style
 from seqjax.report.palette import cell_styles, group_styles
 from seqjax.report.rows import Board, Group
 from seqjax.report.runs import Curve
@@ -159,7 +159,8 @@ def _curves(board: Board, curves: list, title: str, xlabel: str, ylabel: str) ->
     if not shown:
         return None
     scale = score_scale([curves[n][1] for n in shown], board.measure)
-    labels = [board.groups[n].label + _unfinished(board.groups[n]) for n in shown]
+    groups = [board.groups[n] for n in shown]
+    labels = [name + _unfinished(group) for name, group in zip(_names(groups), groups, strict=True)]
     figure, axes = canvas(title, xlabel, ylabel, labels, scale.labels)
     styles, handles = group_styles(board.groups), []
     for n in reversed(shown):  # the best are drawn last, over the others
@@ -177,6 +178,12 @@ def _curves(board: Board, curves: list, title: str, xlabel: str, ylabel: str) ->
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     legend(figure, handles[::-1], labels, lines=(scale.draw(axes), scale.labels))
     return figure
+
+
+def _names(groups: list[Group]) -> list[str]:
+    """Their labels; the cells alone where labels would be cut and each group has a cell of its own."""
+    labels, cells = [group.label for group in groups], [group.first.cell for group in groups]
+    return cells if len(set(cells)) == len(cells) and max(map(len, labels)) > LONGEST_LABEL else labels
 
 
 def _unfinished(group: Group) -> str:
