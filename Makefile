@@ -7,7 +7,7 @@ CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("-c constraints.txt" i
 # By a path file: setuptools' other way loses to a folder named seqjax, the clone itself, in the directory of a script.
 EDITABLE = --config-settings editable_mode=compat --editable
 
-.PHONY: install sweep gradients test lint faults oldest bench clean
+.PHONY: install sweep gradients test lint faults oldest audit bench clean
 
 install: .venv/.installed
 sweep: .venv/.installed
@@ -30,13 +30,17 @@ faults: .venv/.installed-dev
 oldest: .venv-oldest/.installed
 	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal --disable-warnings
 
+# Known vulnerabilities of the pinned versions; needs the advisories of pypi.org, and fails where it cannot read them.
+audit: .venv-audit/.installed
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.recurrence
 	$(BIN)/python -m benchmarks.memory --out=benchmarks/results
 
 clean:
-	rm -rf .venv .venv-oldest build *.egg-info
+	rm -rf .venv .venv-oldest .venv-audit build *.egg-info
 
 .venv/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seqjax needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
@@ -61,4 +65,9 @@ clean:
 	.venv-oldest/bin/uv pip compile --quiet setup.py --resolution lowest-direct --extra dev --extra ray --extra search \
 		--extra tensorboard --output-file .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt $(EDITABLE) '.[dev,ray,search,tensorboard]'
+	touch $@
+
+.venv-audit/.installed:
+	$(PYTHON) -m venv --clear .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
 	touch $@
