@@ -17,6 +17,7 @@ from seqjax.interpret import surprise as surprise_module
 from seqjax.interpret.surprise import surprise
 from seqjax.loading import load
 from seqjax.models import parameters
+from seqjax.results import RunDirectory
 from seqjax.sweeps.launch import plan
 from seqjax.training import checkpoints
 from seqjax.training.trial import open_task
@@ -31,6 +32,9 @@ FIGURES = (
     "error_categories",
     "errors_between",
 )
+
+
+HOSTILE = "</title><img src=x onerror=alert(1)>$x^2&\"'".replace("/", "\N{FRACTION SLASH}")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,9 @@ def fresh(folder, times=1.0, best_step=1, **settings):
 
 @pytest.fixture(scope="module")
 def runs(folder):
-    return fresh(folder), fresh(folder, cell__name="gru", seed=1)
+    """Two runs, the second under a hostile name."""
+    second = fresh(folder, cell__name="gru", seed=1)
+    return fresh(folder), RunDirectory(second.path.rename(second.path.with_name(f"{HOSTILE}{second.name}")))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,15 @@ def test_the_page_asks_for_nothing_from_the_network(out):
     assert not re.findall(r'\bsrc="(?!data:)', page)
     links = re.findall(r'\bhref="([^"#]+)"', page)
     assert all(link.startswith("https://arxiv.org/abs/") for link in links)
+
+
+def test_hostile_names_are_shown_as_text(out):
+    page = (out / "index.html").read_text()
+    assert "<img" not in page
+    assert html.escape(HOSTILE) in page
+    drawn = (out / "beside_ngrams.svg").read_text()
+    assert "<img" not in drawn
+    assert html.escape(HOSTILE[:20]) in drawn
 
 
 def test_the_tables_agree_with_the_evaluation_of_each_run(out, runs):

@@ -19,6 +19,8 @@ from seqjax.analysis import state_gradients
 from seqjax.cells import CELLS
 from seqjax.errors import UserError
 from seqjax.models import parameters
+from seqjax.report import gradients_page
+from seqjax.report.canvas import Drawing
 from seqjax.report.gradients import gates_alone
 from seqjax.report.gradients_captions import digits
 from seqjax.results import RunDirectory
@@ -99,6 +101,19 @@ def test_the_page_asks_for_nothing_from_the_network(out):
     outside = [link for link in links if not link.startswith(("#", "data:image/png;base64,"))]
     assert outside
     assert all(link.startswith("https://arxiv.org/abs/") for link in outside)
+
+
+def test_hostile_names_are_shown_as_text():
+    hostile = "</title></dd><script>alert(1)</script><img src=x>\"'&"
+    drawn = {"trained_gates": Drawing("<svg></svg>", hostile)}
+    pages = (
+        gradients_page.trained(hostile, {hostile: hostile}, drawn),
+        gradients_page.lecture({hostile: hostile}, {hostile: hostile}, [], {}),
+    )
+    for page, times in zip(pages, (5, 4), strict=True):
+        assert "<script" not in page
+        assert "<img" not in page
+        assert html.unescape(page).count(hostile) == times
 
 
 def test_the_gradients_are_those_of_the_analysis(out):
