@@ -24,7 +24,7 @@ lint: .venv/.installed-dev
 	$(BIN)/ruff format --check .
 
 faults: .venv/.installed-dev
-	$(BIN)/python -m tests.faults --out=docs/faults.md
+	$(BIN)/python -m tests.faults --log=runs/faults.jsonl --out=docs/faults.md
 
 # The oldest versions that setup.py allows, in .venv-oldest; the pinned ones of `make test` are the newest.
 oldest: .venv-oldest/.installed
@@ -62,12 +62,12 @@ clean:
 .venv-oldest/.installed: setup.py
 	$(PYTHON) -m venv --clear .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet uv
-	.venv-oldest/bin/uv pip compile --quiet setup.py --resolution lowest-direct --extra dev --extra ray --extra search \
+	.venv-oldest/bin/python -m uv pip compile --quiet setup.py --resolution lowest-direct --extra dev --extra ray --extra search \
 		--extra tensorboard --output-file .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt $(EDITABLE) '.[dev,ray,search,tensorboard]'
 	touch $@
 
-.venv-audit/.installed:
+.venv-audit/.installed: constraints.txt
 	$(PYTHON) -m venv --clear .venv-audit
 	.venv-audit/bin/python -m pip install --quiet pip-audit
 	touch $@

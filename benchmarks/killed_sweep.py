@@ -36,7 +36,7 @@ def get_config(variant=None):
     for key, value in SETTINGS.items():
         override(config, key, value)
     return config
-def sweep_rates():
+def sweep_trials():
     return [*({"optimiser.learning_rate": rate} for rate in RATES), {"cell.hidden": TOO_LARGE}]
 def sweep_seeds():
     return [{"seed": seed} for seed in SEEDS]
@@ -49,7 +49,7 @@ MOST_LAUNCHES = 200
 
 def launch(place: pathlib.Path, runs: pathlib.Path) -> subprocess.Popen:
     """A launch of the sweep, in a session of its own."""
-    command = [sys.executable, "-m", "experiments.launch", f"--config={place}/config.py", "--sweep=rates"]
+    command = [sys.executable, "-m", "experiments.launch", f"--config={place}/config.py", "--sweep=trials"]
     command += ["--sweep=seeds", "--workers=2", f"--runs={runs}", "--stack=20"]
     environment = {**os.environ, "SEQJAX_CACHE_DIR": str(place / "cache"), "PYTHONPATH": os.getcwd()}
     with open(place / "launch.txt", "ab") as log:
@@ -97,9 +97,9 @@ def content(runs: pathlib.Path) -> dict[str, tuple]:
     return found
 
 
-def unfinished(runs: dict[str, tuple]) -> set[str]:
-    """Those that a launch would train, or try to."""
-    return {name for name, (state, *_) in runs.items() if state not in ("done", "diverged")}
+def ends(runs: dict[str, tuple]) -> dict[str, tuple]:
+    """By name, what matters to whether another launch is due: that a run has ended, or why it has not."""
+    return {name: "ended" if state in ("done", "diverged") else why for name, (state, why, *_) in runs.items()}
 
 
 def main(arguments: list[str]) -> int:
@@ -115,6 +115,9 @@ def main(arguments: list[str]) -> int:
         launch(place, place / "whole").wait()
         undisturbed = time.monotonic() - began
         whole = content(place / "whole")
+        states = collections.Counter(state for state, *_ in whole.values())
+        if states != {"done": 170, "diverged": 20, "failed": 10}:
+            sys.exit(f"the undisturbed sweep ended with {dict(states)}: nothing can be compared with it")
         began, launches = time.monotonic(), 0
         while launches < MOST_LAUNCHES:
             launches += 1
@@ -125,7 +128,7 @@ def main(arguments: list[str]) -> int:
             over.set()
             attacker.join()
             there = content(place / "killed") if (place / "killed").exists() else {}
-            if len(there) >= len(whole) and unfinished(there) <= unfinished(whole):
+            if ends(there) == ends(whole):
                 break
         seconds, killed = time.monotonic() - began, there
     states = collections.Counter(state for state, *_ in killed.values())

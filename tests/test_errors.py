@@ -34,7 +34,7 @@ FIGURES = (
 )
 
 
-HOSTILE = "</title><img src=x onerror=alert(1)>$x^2&\"'".replace("/", "\N{FRACTION SLASH}")
+HOSTILE = "<img src=x onerror=alert(1)>$x^2&\"'"
 
 
 @pytest.fixture(scope="module")

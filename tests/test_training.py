@@ -12,7 +12,7 @@ import tiny
 
 from seqjax.errors import UserError
 from seqjax.models import parameters
-from seqjax.training import optimisers
+from seqjax.training import memory, optimisers
 from seqjax.training.loop import check
 from seqjax.training.step import CAUSES, Trainer
 
@@ -242,21 +242,37 @@ def test_weights_of_another_shape_are_refused():
     assert parameters.count(trainer.template) == sum(v.size for v in values.values())
 
 
-def test_a_network_larger_than_the_memory_is_refused_in_a_sentence():
-    """Under a real limit on the process, well above what its interpreter needs and below what this network needs."""
-    weights = 4 * 30_000**2  # about; Adam keeps two numbers for each, and each has a gradient
+def set_address_space(patch, tmp_path, limit):
+    """A real one: more than this process has, less than the machine."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (50 * 10**9, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def set_container(patch, tmp_path, limit):
+    patch.setattr(memory, "CGROUP", tmp_path / "memory.max")
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    return lambda: None
+
+
+@pytest.mark.parametrize("set_limit", [set_address_space, set_container])
+def test_a_network_larger_than_the_memory_is_refused_in_a_sentence(set_limit, monkeypatch, tmp_path):
+    undo = set_limit(monkeypatch, tmp_path, 12_000_000_000)
     try:
-        config = tiny.config(cell__name="lstm", cell__hidden=30_000, optimiser__name="adam")
+        assert memory.limit(jax.devices()[0]) == 12_000_000_000
+        config = tiny.config(cell__name="lstm", cell__hidden=15_000, optimiser__name="adam")
         with pytest.raises(UserError) as raised:
             Trainer(tiny.task(config), config)
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    sentence = re.fullmatch(
-        r"([\d,]+) weights, .* take ([\d.]+) GB, more than the ([\d.]+) GB there .*", str(raised.value)
-    )
-    count, needed, most = (float(part.replace(",", "")) for part in sentence.groups())
-    assert weights < count < 1.01 * weights
+        undo()
+    sentence = re.fullmatch(r"([\d,]+) weights, .* take ([\d.]+) GB, more than the 12.0 GB there .*", str(raised.value))
+    count, needed = (float(part.replace(",", "")) for part in sentence.groups())
+    weights = 4 * 15_000**2  # of the recurrence; Adam keeps two numbers for each weight, and each has a gradient
+    assert weights < count < 1.02 * weights
     assert needed == pytest.approx(16 * count / 1e9, abs=0.1)
-    assert most <= 50.0
+
+
+def test_a_container_without_a_limit_has_the_machines_memory(monkeypatch, tmp_path):
+    machine = memory.limit(jax.devices()[0])
+    set_container(monkeypatch, tmp_path, "max")
+    assert memory.limit(jax.devices()[0]) == machine

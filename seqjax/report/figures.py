@@ -159,8 +159,8 @@ def _curves(board: Board, curves: list, title: str, xlabel: str, ylabel: str) ->
     if not shown:
         return None
     scale = score_scale([curves[n][1] for n in shown], board.measure)
-    groups = [board.groups[n] for n in shown]
-    labels = [name + _unfinished(group) for name, group in zip(_names(groups), groups, strict=True)]
+    names = _names(board.groups)
+    labels = [names[n] for n in shown]
     figure, axes = canvas(title, xlabel, ylabel, labels, scale.labels)
     styles, handles = group_styles(board.groups), []
     for n in reversed(shown):  # the best are drawn last, over the others
@@ -182,8 +182,11 @@ def _curves(board: Board, curves: list, title: str, xlabel: str, ylabel: str) ->
 
 def _names(groups: list[Group]) -> list[str]:
     """Their labels; the cells alone where labels would be cut and each group has a cell of its own."""
-    labels, cells = [group.label for group in groups], [group.first.cell for group in groups]
-    return cells if len(set(cells)) == len(cells) and max(map(len, labels)) > LONGEST_LABEL else labels
+    cells, ends = [group.first.cell for group in groups], [_unfinished(group) for group in groups]
+    labels = [group.label + end for group, end in zip(groups, ends, strict=True)]
+    if len(set(cells)) < len(cells) or max(map(len, labels)) <= LONGEST_LABEL:
+        return labels
+    return [cell + end for cell, end in zip(cells, ends, strict=True)]
 
 
 def _unfinished(group: Group) -> str:

@@ -9,13 +9,16 @@ from jaxtyping import PyTree
 
 from seqjax.errors import UserError
 
-CGROUP = pathlib.Path("/sys/fs/cgroup/memory.max")  # what a container may use, or "max"
+CGROUP = pathlib.Path("/sys/fs/cgroup/memory.max")  # of a container, under cgroup v2: bytes, or "max"
+NO_LIMIT = 1 << 62
 
 
 def limit(device: jax.Device) -> int:
-    """Bytes that this process can have at most on the device: a limit set on it, or the size of the memory."""
+    """Bytes that this process can have at most on a device of its own: the memory's size without swap, or less where
+    `ulimit -v` or a container says so; on a GPU what JAX may take, or no limit where it does not tell.
+    """
     if device.platform != "cpu":
-        return (device.memory_stats() or {}).get("bytes_limit", 1 << 62)
+        return (device.memory_stats() or {}).get("bytes_limit", NO_LIMIT)
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     if allowed != resource.RLIM_INFINITY:
@@ -28,12 +31,12 @@ def limit(device: jax.Device) -> int:
 def check(weights: PyTree, optimiser: PyTree, device: jax.Device) -> None:
     """Raise UserError where the weights, their gradient and the optimiser's state, given as shapes, are more than fits.
 
-    What a batch needs comes on top and is not counted: this refuses only what cannot work.
+    What a batch needs comes on top and is not counted, nor are copies for further devices or a stack's other members.
     """
     count = sum(leaf.size for leaf in jax.tree.leaves(weights))
     needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((weights, weights, optimiser)))
     if needed > (most := limit(device)):
         raise UserError(
             f"{count:,} weights, their gradient and the optimiser's state take {needed / 1e9:.1f} GB, more than the "
-            f"{most / 1e9:.1f} GB there are; make cell.hidden, cell.layers or model.embedding smaller"
+            f"{most / 1e9:.1f} GB there are; make cell.hidden, cell.parameters, cell.layers or model.embedding smaller"
         )

@@ -62,7 +62,7 @@ class Trainer:
         self.mesh = jax.sharding.Mesh(np.asarray(devices), ("lanes",))
         self.template = jax.eval_shape(lambda: task.network_of(config, rngs=nnx.Rngs(0)))
         fresh = jax.eval_shape(self._initialise, jax.random.key(0), None)
-        memory.check(fresh.parameters, fresh.optimiser, devices[0])
+        memory.check(fresh.parameters, fresh.optimiser, self.mesh.local_devices[0])
         self.data = jax.device_put(task.data, NamedSharding(self.mesh, PartitionSpec()))
         self._schedule = schedule(config, task.steps_per_epoch)
         self._compiled = {}  # "run", once it is; shared by twins

@@ -3,15 +3,21 @@
     python -m tests.faults                                    # all of it: some two hours on two cores, by estimate
     python -m tests.faults --attacks=20 --only=killed,full    # fewer
     python -m tests.faults --only=damaged --seed=417          # one again
+    python -m tests.faults --log=FILE --minutes=30            # a part; the same command goes on with the rest
 
-Attacks that went wrong are printed with their seeds, and end the command with exit code 1.
+Attacks that went wrong are printed with their seeds, and end the command with exit code 1. With `--log`, what the file
+tells of attacks on the same code is not done again.
 """
 
 import argparse
 import collections
 import concurrent.futures
+import dataclasses
+import hashlib
 import importlib
 import itertools
+import json
+import math
 import os
 import pathlib
 import platform
@@ -20,6 +26,7 @@ import tempfile
 import time
 
 from tests.faults import attackers
+from tests.faults.attack import Outcome
 
 # How many of each, if nothing is said.
 KINDS = {"killed": 100, "damaged": 1000, "full": 200, "crowd": 40, "load": 5}
@@ -31,42 +38,79 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default=",".join(KINDS), help="kinds, with commas between")
     parser.add_argument("--seed", type=int, help="the only one")
     parser.add_argument("--out", type=pathlib.Path, help="the page to write")
+    parser.add_argument("--log", type=pathlib.Path, help="where outcomes are kept, a line each")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no attack after that")
     options = parser.parse_args(arguments)
     jobs = [
         (kind, seed)
         for kind in options.only.split(",")
         for seed in ([options.seed] if options.seed is not None else range(options.attacks or KINDS[kind]))
     ]
-    began = time.monotonic()
-    outcomes = []
-    with tempfile.TemporaryDirectory() as folder, attackers.pool(pathlib.Path(folder)) as pool:
-        pool.submit(attackers.prepare).result()
-        for done in concurrent.futures.as_completed([pool.submit(attackers.attack, kind, seed) for kind, seed in jobs]):
-            outcomes.append(done.result())
-            if outcomes[-1].fault:
-                print(_told(outcomes[-1]), flush=True)
-            print(f"\r{len(outcomes)} of {len(jobs)}", end="", file=sys.stderr, flush=True)
+    code = _code()
+    known = _kept(options.log, code) if options.log and options.seed is None else {}
+    outcomes = [known[job] for job in jobs if job in known]
+    left = [job for job in jobs if job not in known]
+    for outcome in _attack(left, time.monotonic() + 60 * options.minutes) if left else ():
+        outcomes.append(outcome)
+        if options.log:
+            options.log.parent.mkdir(parents=True, exist_ok=True)
+            with options.log.open("a", encoding="utf-8") as log:
+                log.write(json.dumps({"code": code} | dataclasses.asdict(outcome)) + "\n")
+        if outcome.fault:
+            print(_told(outcome), flush=True)
+        print(f"\r{len(outcomes)} of {len(jobs)}", end="", file=sys.stderr, flush=True)
     outcomes.sort(key=lambda outcome: (outcome.kind, outcome.seed))
-    page = _page(outcomes, time.monotonic() - began)
+    page = _page(outcomes, len(jobs))
     print(f"\n{page}")
     if options.out:
         options.out.write_text(page, encoding="utf-8")
     return 1 if any(outcome.fault for outcome in outcomes) else 0
 
 
+def _attack(jobs, until: float):
+    """Outcomes of attacks as they end, one attack on each core; none begins after `until`."""
+    jobs = iter(jobs)
+    with tempfile.TemporaryDirectory() as folder, attackers.pool(pathlib.Path(folder)) as pool:
+        pool.submit(attackers.prepare).result()
+        under_way = {
+            pool.submit(attackers.attack, *job) for job in itertools.islice(jobs, len(os.sched_getaffinity(0)))
+        }
+        while under_way:
+            ended, under_way = concurrent.futures.wait(under_way, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in ended:
+                if time.monotonic() < until and (job := next(jobs, None)):
+                    under_way.add(pool.submit(attackers.attack, *job))
+                yield future.result()
+
+
+def _code() -> str:
+    """A digest of what is attacked."""
+    root, digest = pathlib.Path(__file__).parents[2], hashlib.sha256()
+    for path in sorted((*root.glob("seqjax/**/*.py"), *root.glob("experiments/*.py"))):
+        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _kept(log: pathlib.Path, code: str) -> dict[tuple[str, int], Outcome]:
+    """What a log tells of attacks on this code, by kind and seed."""
+    rows = map(json.loads, log.read_text(encoding="utf-8").splitlines()) if log.exists() else ()
+    outcomes = [Outcome(**row) for row in rows if row.pop("code") == code]
+    return {(outcome.kind, outcome.seed): outcome for outcome in outcomes}
+
+
 def _told(outcome) -> str:
     return f"{outcome.kind} {outcome.seed}: {outcome.what}: {outcome.fault}"
 
 
-def _page(outcomes, seconds: float) -> str:
+def _page(outcomes, planned: int) -> str:
     """A page in Markdown: how many of each kind, how they ended, and each that went wrong."""
     lines = [
         "# What runs survive",
         "",
         "`make faults` attacks the commands, as processes, at random moments and in random ways, which seeds repeat:",
         "`python -m tests.faults --only=KIND --seed=SEED`. This is what came of the last time, on",
-        f"{platform.machine()}, Python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores, in "
-        f"{seconds / 60:.0f} minutes.",
+        f"{platform.machine()}, Python {platform.python_version()}: {len(outcomes)} of {planned} attacks, in "
+        f"{sum(outcome.seconds for outcome in outcomes) / 60:.0f} minutes of one core.",
         "",
     ]
     for kind, group in itertools.groupby(outcomes, key=lambda outcome: outcome.kind):

@@ -15,6 +15,8 @@ class Outcome:
     """How it ended, in a word or two, such as "same bits"; for counting."""
     fault: str = ""
     """What was wrong with that; empty where it was survived."""
+    seconds: float = 0.0
+    """It took."""
 
 
 def traceback(told: str) -> str:

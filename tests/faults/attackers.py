@@ -1,10 +1,12 @@
 """Processes that attack, one on each core."""
 
 import concurrent.futures
+import dataclasses
 import importlib
 import multiprocessing
 import os
 import pathlib
+import time
 
 from tests.faults import damaged, full, place
 from tests.faults.attack import Outcome
@@ -38,8 +40,10 @@ def prepare() -> None:
 
 def attack(kind: str, seed: int) -> Outcome:
     """One attack; what it could not come to is its fault."""
+    began = time.monotonic()
     try:
         attacked = Place(_shared.parent / f"{kind}{seed}", _shared)
-        return importlib.import_module(f"tests.faults.{kind}").attack(seed, attacked)
+        outcome = importlib.import_module(f"tests.faults.{kind}").attack(seed, attacked)
     except Exception as error:  # a run that cannot be looked at, a command that never ended
-        return Outcome(kind, seed, "", "", f"{type(error).__name__}: {error}".splitlines()[0])
+        outcome = Outcome(kind, seed, "", "", f"{type(error).__name__}: {error}".splitlines()[0])
+    return dataclasses.replace(outcome, seconds=round(time.monotonic() - began, 1))
