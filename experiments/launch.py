@@ -240,7 +240,9 @@ def _announce(console: Console, planned) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     done = len(planned.finished)
     trials = "1 trial" if len(planned.runs) == 1 else f"{len(planned.runs)} trials"
-    console.print(f"{trials}: {len(planned.todo)} to run, {done} finished before", highlight=False)
+    begun = sum(run.timing.last() is not None for run in planned.todo)
+    going_on = f" ({begun} begun before)" if begun else ""
+    console.print(f"{trials}: {len(planned.todo)} to run{going_on}, {done} finished before", highlight=False)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,8 @@ def test_trials_are_compared_within_a_value_of_a_key(tmp_path):
     [
         (["--rungs=10,5"], "--rungs takes growing numbers of steps"),
         (["--rungs=ten"], "--rungs takes growing numbers of steps"),
-        (["--rungs=15"], "--rungs: 15 is not a multiple of train.eval_every, 10"),
+        (["--rungs=15"], "--rungs: 15 is not a multiple of train.eval_every, 10; take another step"),
+        (["--rungs=15"], "or evaluate oftener with --config.train.eval_every=5"),
         (["--rungs=10", "--within=cell.nme"], "there is no config key 'cell.nme'; did you mean 'cell.name'"),
         (["--rungs=10", "--keep=0"], "--keep is 0.0"),
     ],

@@ -12,6 +12,8 @@ def verdict(search: Search) -> str:
     if not ended:
         return "No run has a score yet, so there is nothing to compare."
     best, second = ended[0], ended[1] if len(ended) > 1 else None
+    if search.trivial is not None and search.standing(best) >= search.trivial:
+        return "No setting that has ended is better than the trivial answer, so there is nothing to compare."
     reaches = f"a {search.reported} {search.board.measure.noun} of {text.score(search.standing(best))}"
     follows = f"; {second.name} follows with {text.score(search.standing(second))}." if second else "."
     if search.halved:

@@ -32,8 +32,11 @@ def check(config: ConfigDict, steps: list[int], within: str | None) -> None:
     if within is not None and within not in flat(config):
         raise UserError(f"--within: there is no config key {within!r}; {did_you_mean(within, flat(config))}")
     for step in steps:
-        if step % config.train.eval_every:
-            raise UserError(f"--rungs: {step} is not a multiple of train.eval_every, {config.train.eval_every}")
+        if step % (every := config.train.eval_every):
+            raise UserError(
+                f"--rungs: {step} is not a multiple of train.eval_every, {every}; take another step, or evaluate "
+                f"oftener with --config.train.eval_every={math.gcd(every, *steps)}"
+            )
 
 
 def groups(runs: list[RunDirectory], within: str | None) -> dict[str, list[RunDirectory]]:

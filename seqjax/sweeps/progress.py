@@ -52,10 +52,13 @@ class Progress:
         status = run.status()
         measure = measure_of(run)
         score, solved = final_score(run, measure), solved_step(run)
-        words = [f"[{len(self.told)}/{self.total}]", run.name, status["state"]]
+        state, why = status["state"], status["why"]
+        if state == "interrupted" and why.startswith("paused"):  # at a rung, as it was to
+            state, why = why.partition(";")[0], ""
+        words = [f"[{len(self.told)}/{self.total}]", run.name, state]
         if score is not None:
             words.append(f"{score:.4g} {measure}" if 0 < score < 0.01 else f"{score:.4f} {measure}")
-        said = [status["why"]] if status["why"] else []
+        said = [why] if why else []
         if solved is not None and f"solved at step {solved}" not in said:
             said.insert(0, f"solved at step {solved}")
         if said:
