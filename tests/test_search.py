@@ -360,6 +360,21 @@ def test_the_page_holds_what_it_needs_and_shows_text_as_text(tmp_path):
     assert len(ids) == len(set(ids))
 
 
+def test_a_cell_has_one_colour_on_the_page_whatever_cells_the_tasks_have(tmp_path):
+    for length, cells in ((50, ("lru", "nas", "lstm_j")), (99, ("nas", "lstm_j"))):
+        for cell in cells:
+            tried(tmp_path, cell, np.linspace(0.1, 0.5, 4), overrides={"task.length": length})
+    page = write_search([tmp_path], baseline="nas").read_text()
+    found = set(re.findall(r'style="background:(#\w+)"></i>(\w+)</th>', page))
+    assert len(found) == 3, found
+    assert len({colour for colour, _ in found}) == 3
+
+
+def test_settings_that_learned_nothing_are_not_ranked(tmp_path):
+    tried(tmp_path, "gru", [0.9, 0.95])
+    assert "No setting that has ended is better than the trivial answer" in write_search([tmp_path]).read_text()
+
+
 def rows(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))

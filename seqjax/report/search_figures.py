@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 
 from seqjax.report.canvas import canvas, legend
 from seqjax.report.figures import MOST_BANDS
-from seqjax.report.palette import LINES, cell_styles
+from seqjax.report.palette import LINES
 from seqjax.report.scale import score_scale
 from seqjax.report.search import TRUSTED, Search
 
@@ -26,12 +26,14 @@ been drawn independently of each other; those that always changed together are o
 score of the trivial answer, those that were stopped early with the score they had then."""
 
 
-def expected_best(search: Search) -> Figure | None:
-    """The expected score against the number of settings drawn; None where no cell has a curve."""
+def expected_best(search: Search, styles) -> Figure | None:
+    """The expected score against the number of settings drawn; None where no cell has a curve. `styles` are the
+    colour and marker of each cell, as in `palette.cell_styles`.
+    """
     cells = [cell for cell in search.ended if len(cell.settings) > 1]
     if all(cell.halved for cell in cells):
         return None
-    styles, lines = cell_styles([cell.name for cell in search.cells]), _lines(search)
+    lines = _lines(search, styles)
     curves = [(cell.sizes(), cell.expected(cell.sizes())) for cell in cells]
     scale = score_scale([scores for _, scores in curves], search.board.measure)
     labels = [cell.name for cell in cells]
@@ -56,13 +58,12 @@ def expected_best(search: Search) -> Figure | None:
     return figure
 
 
-def importance(found: dict[str, dict[str, float]]) -> Figure:
+def importance(found: dict[str, dict[str, float]], styles) -> Figure:
     """A group of bars for each hyperparameter, the most important first, with one bar for each cell."""
     means = collections.Counter()
     for shares in found.values():
         means.update({key: share / len(found) for key, share in shares.items()})
     keys = [key for key, _ in means.most_common(MOST_KEYS)]
-    styles = cell_styles(found)
     figure, axes = canvas("Which hyperparameters matter", "", "share of the variance of the scores", list(found))
     width = 0.8 / len(found)
     for n, (cell, shares) in enumerate(found.items()):
@@ -77,9 +78,9 @@ def importance(found: dict[str, dict[str, float]]) -> Figure:
     return figure
 
 
-def _lines(search: Search) -> dict[str, object]:
+def _lines(search: Search, styles) -> dict[str, object]:
     """The pattern of each cell's line: whole, but for cells that must share a colour."""
-    styles, seen, chosen = cell_styles([cell.name for cell in search.cells]), collections.Counter(), {}
+    seen, chosen = collections.Counter(), {}
     for cell in search.cells:
         colour = styles[cell.name][0]
         chosen[cell.name] = LINES[seen[colour] % len(LINES)]

@@ -3,7 +3,6 @@
 from seqjax.report import text
 from seqjax.report.canvas import Drawing
 from seqjax.report.markup import document, escape, figures, head, number, swatch
-from seqjax.report.palette import cell_styles
 from seqjax.report.rows import mean
 from seqjax.report.search import Search, ranking
 from seqjax.report.search_tables import LEFT, columns, differences
@@ -14,12 +13,14 @@ settings, <code>importance.csv</code>, beside this page, with every figure as PN
 
 
 def render(
-    found: list[Search], drawn: list[list[Drawing]], notes: list[list[str]], troubles: list[str], baseline
+    found: list[Search], drawn: list[list[Drawing]], notes: list[list[str]], troubles: list[str], baseline, styles
 ) -> str:
-    """The page. `drawn` and `notes` are those of each search, `troubles` sentences about runs that cannot be used."""
+    """The page. `drawn` and `notes` are those of each search, `troubles` sentences about runs that cannot be used,
+    `styles` the colour and marker of every cell.
+    """
     several = len(found) > 1
     sections = "".join(
-        _section(search, drawings, said, baseline, n)
+        _section(search, drawings, said, baseline, styles, n)
         for n, (search, drawings, said) in enumerate(zip(found, drawn, notes, strict=True), 1)
     )
     body = f"""<body>
@@ -28,7 +29,7 @@ def render(
 <h1>{escape(_title(found))}</h1>
 {_contents(found) if several else ""}</header>
 <main>
-{_ranks(found) if several else ""}{sections}{_troubles(troubles)}</main>
+{_ranks(found, styles) if several else ""}{sections}{_troubles(troubles)}</main>
 <footer>{FILES}</footer>
 </body>"""
     return document(_title(found), ("page.css",), body)
@@ -46,12 +47,11 @@ def _contents(found: list[Search]) -> str:
     return f"<nav>{' '.join(links)}</nav>\n"
 
 
-def _ranks(found: list[Search]) -> str:
+def _ranks(found: list[Search], styles) -> str:
     """The ranks of the cells that were searched on every task."""
     ranked = ranking(found)
     if ranked is None:
         return ""
-    styles = cell_styles(ranked.ranks)
     rows = "".join(
         f'<tr><th scope="row">{swatch(styles[name][0])}{escape(name)}</th>{number(f"{mean(ranks):.2f}")}'
         f"{''.join(number(f'{rank:g}') for rank in ranks)}</tr>\n"
@@ -73,20 +73,19 @@ def _notes(sentences: list[str]) -> str:
     return "".join(f'<p class="note">{escape(sentence)}</p>\n' for sentence in sentences)
 
 
-def _section(search: Search, drawings: list[Drawing], notes: list[str], baseline: str | None, n: int) -> str:
+def _section(search: Search, drawings: list[Drawing], notes: list[str], baseline: str | None, styles, n: int) -> str:
     said = _notes([*cautions(search), *how_to_read(search, baseline), *notes])
     scores, compared = columns(search), differences(search, baseline)
-    beside = f"<h3>Differences</h3>\n{_table({'cell': scores['cell']} | compared)}" if compared else ""
+    beside = f"<h3>Differences</h3>\n{_table({'cell': scores['cell']} | compared, styles)}" if compared else ""
     narrow = " lengths" if len(drawings) == 1 else ""  # else a figure alone would fill the page
     return f"""<section class="board{narrow}" id="search{n}">
 <h2>{escape(search.board.title)}</h2>
 <p class="verdict">{escape(verdict(search))}</p>
-{_table(scores)}{beside}{said}{figures(drawings) if drawings else ""}</section>
+{_table(scores, styles)}{beside}{said}{figures(drawings) if drawings else ""}</section>
 """
 
 
-def _table(shown: dict[str, list[str]]) -> str:
-    styles = cell_styles(shown["cell"])
+def _table(shown: dict[str, list[str]], styles) -> str:
     rows = "".join(
         f'<tr><th scope="row">{swatch(styles[name][0])}{escape(name)}</th>'
         f"{''.join(number(escape(value)) for value in values)}</tr>\n"

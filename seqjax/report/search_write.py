@@ -8,6 +8,7 @@ from seqjax.errors import UserError
 from seqjax.report import search_figures, search_importance, search_page, search_tables, search_words
 from seqjax.report.canvas import Drawing, save, style
 from seqjax.report.gradients_tables import write as write_csv
+from seqjax.report.palette import cell_styles
 from seqjax.report.rows import compare, mean, out_directory
 from seqjax.report.search import Search, check_baseline, ranking, searches
 from seqjax.report.write import numbered
@@ -31,18 +32,19 @@ def write_search(
     importances, notes = zip(*map(search_importance.importances, found), strict=True)
     if console is not None:
         _print(found, baseline, [*itertools.chain(*notes), *comparison.notes], console)
+    styles = cell_styles([cell.name for search in found for cell in search.cells])
     out = out_directory(paths) if out is None else pathlib.Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         _write_tables(found, importances, baseline, out)
         drawn = [
-            _draw(search, of_search, out, prefix)
+            _draw(search, of_search, styles, out, prefix)
             for (search, prefix), of_search in zip(numbered("search", found), importances, strict=True)
         ]
     except OSError as error:
         raise UserError(f"the search cannot be written to {out}: {error.strerror or error}") from error
     page = out / "search.html"
-    write_atomically(page, search_page.render(found, drawn, notes, comparison.notes, baseline))
+    write_atomically(page, search_page.render(found, drawn, notes, comparison.notes, baseline, styles))
     return page
 
 
@@ -77,13 +79,13 @@ def _write_tables(found: list[Search], importances, baseline: str | None, out: p
             write_csv(out / f"{name}.csv", tuple(rows[0]), [row.values() for row in rows])
 
 
-def _draw(search: Search, importances: dict, out: pathlib.Path, prefix: str) -> list[Drawing]:
+def _draw(search: Search, importances: dict, styles, out: pathlib.Path, prefix: str) -> list[Drawing]:
     drawn = []
     with style():
-        figure = search_figures.expected_best(search)
+        figure = search_figures.expected_best(search, styles)
         if figure is not None:
             drawn.append(Drawing(save(figure, out, f"{prefix}expected_best"), search_figures.BEST_CAPTION))
         if importances:
-            figure = search_figures.importance(importances)
+            figure = search_figures.importance(importances, styles)
             drawn.append(Drawing(save(figure, out, f"{prefix}importance"), search_figures.IMPORTANCE_CAPTION))
     return drawn
