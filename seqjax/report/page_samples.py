@@ -37,7 +37,7 @@ def samples(board: Board, number: int, by: str) -> str:
     return f"""<h3>{"What they write" if board.measure.of_text else "Samples"}</h3>
 {best}<div class="samples">
 <fieldset><legend>after so many steps (arrow keys work too)</legend>{radios}</fieldset>
-<div class="texts">
+<div class="texts{"" if board.measure.of_text else " drawn"}">
 {articles}</div></div>
 """
 
