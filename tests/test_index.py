@@ -327,3 +327,6 @@ def test_the_command_lists_and_compares_what_was_chosen(runs, capsys):
     printed = capsys.readouterr().out
     for note in ("only runs with train.steps=1000 and cell.name=rnn: 1 of 3", "torn/config.json is damaged"):
         assert note in page and note in printed
+    assert "<h2>Notes</h2>" in page and "Not in the means" not in page
+    compare_command.main([str(runs), "--where=train.steps=1000"])
+    assert "<h2>Not in the means</h2>" in (runs / "report" / "report.html").read_text()  # one has diverged

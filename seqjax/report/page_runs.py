@@ -16,7 +16,8 @@ def troubles(comparison: Comparison) -> str:
     items += [f"<li>{state('note')} {escape(note)}</li>\n" for note in comparison.notes]
     if not items:
         return ""
-    return f'<section><h2>Not in the means</h2>\n<ul class="troubles">\n{"".join(items)}</ul></section>\n'
+    title = "Not in the means" if unfinished else "Notes"
+    return f'<section><h2>{title}</h2>\n<ul class="troubles">\n{"".join(items)}</ul></section>\n'
 
 
 def _reached(run: Run) -> str:
