@@ -29,7 +29,7 @@ from tests.faults import attackers
 from tests.faults.attack import Outcome
 
 # How many of each, if nothing is said.
-KINDS = {"killed": 100, "damaged": 1000, "full": 200, "crowd": 40, "load": 5}
+KINDS = {"killed": 100, "damaged": 1000, "full": 260, "crowd": 40, "load": 5}
 
 
 def main(arguments: list[str]) -> int:

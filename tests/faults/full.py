@@ -1,19 +1,21 @@
 """The disk is full, or may not be written, from one of a launch's writes on; later there is room again.
 
 Every file that is opened for writing, made, renamed or deleted by Python is a moment to attack, in the launcher and in
-the training process; the arrays that Orbax writes without Python are met by a limit on the size of files. The launch
-must end by itself, with a sentence that says what cannot be written and without a traceback; launched again with room,
-the trial must end with the bits of the undisturbed one.
+the training process: each of them once. The arrays that Orbax writes without Python are met by a limit on the size of
+files, and by a small disk that is really full (for which Linux must let this user mount one). The launch must end by
+itself, with a sentence that says what cannot be written and without a traceback; launched again with room, the trial
+must end with the bits of the undisturbed one.
 """
 
 import errno
 import functools
+import os
 import pathlib
 import random
 import shutil
 
 from tests.faults.attack import Outcome, traceback
-from tests.faults.place import Place, different
+from tests.faults.place import Ended, Place, different
 
 ERRORS = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO, errno.EDQUOT)
 PROCESSES = ("seqjax.training", "experiments.launch")
@@ -32,26 +34,53 @@ def writes(shared: pathlib.Path, process: str) -> int:
 
 
 def attack(seed: int, place: Place) -> Outcome:
-    """Run out of room, look at what was said, launch again with room."""
+    """Run out of room, look at what was said, launch again with room.
+
+    The first seeds stand for each write of a trial, in the training process and then in the launcher; of the others
+    half limit the size of files and half have a disk of their own that is really full.
+    """
     dice = random.Random(seed)  # noqa: S311 - repeatable
-    if seed % 4 == 3:
+    counts = [writes(place.shared, process) for process in PROCESSES]
+    first = again = None
+    if seed < sum(counts):
+        process, write = (PROCESSES[0], seed + 1) if seed < counts[0] else (PROCESSES[1], seed + 1 - counts[0])
+        error = dice.choice(ERRORS)
+        fault = {"process": process, "do": "full", "number": error, "write": write, "within": str(place.runs)}
+        what = f"{errno.errorcode[error]} from write {write} of {process} on"
+    elif seed % 2:
         size = int(10 ** dice.uniform(0, 4.5))
         fault = {"process": "seqjax.training", "do": "limit", "bytes": size}
         what = f"no file over {size} bytes"
     else:
-        process = PROCESSES[seed % 4 == 2]
-        number, error = dice.randint(1, writes(place.shared, process)), dice.choice(ERRORS)
-        fault = {"process": process, "do": "full", "number": error, "write": number, "within": str(place.runs)}
-        what = f"{errno.errorcode[error]} from write {number} of {process} on"
-    ended = place.call(place.launch(), fault)
-    wrong = traceback(ended.told)  # the log holds those of threads of Orbax
-    if not wrong and ended.code not in (0, 1, 2):
-        wrong = f"exit code {ended.code}: {ended.last}"
-    if not wrong and ended.code and not any(word in ended.told for word in ("cannot be", "cannot write", "failed: ")):
-        wrong = f"no sentence: {ended.last}"
-    end = f"exit code {ended.code}, then the same bits"
-    again = place.call(place.launch())
+        size = dice.randint(4, 300)
+        what = f"a disk of {size} kB"
+        first, again = _on_small_disk(place, size)
+    first = first or place.call(place.launch(), fault)
+    again = again or place.call(place.launch())
+    wrong = traceback(first.told)  # the log holds those of threads of Orbax
+    if not wrong and first.code not in (0, 1, 2):
+        wrong = f"exit code {first.code}: {first.last}"
+    if not wrong and first.code and not any(word in first.told for word in ("cannot be", "cannot write", "failed: ")):
+        wrong = f"no sentence: {first.last}"
     wrong = wrong or traceback(again.told) or (f"then exit code {again.code}: {again.last}" if again.code else "")
     wrong = wrong or different(place.run, place.shared)
     shutil.rmtree(place.folder)
-    return Outcome("full", seed, what, end, wrong)
+    return Outcome("full", seed, what, f"exit code {first.code}, then the same bits", wrong)
+
+
+def _on_small_disk(place: Place, kilobytes: int) -> tuple[Ended, Ended]:
+    """Launch with the runs on a disk of that size, in a mount namespace of its own; make it larger, launch again."""
+    place.runs.mkdir()
+    names = {name: str(place.folder / name) for name in ("first", "kept")}
+    script = (
+        f"mount -t tmpfs -o size={kilobytes}k none {place.runs} || exit 99; "
+        f'"$@" > {names["first"]} 2>&1; echo $? >> {names["first"]}; '
+        f'mount -o remount,size=64m {place.runs}; "$@"; code=$?; cp -a {place.runs} {names["kept"]}; exit $code'
+    )
+    again = place.call(["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *place.launch()])
+    if not os.path.exists(names["kept"]):
+        raise RuntimeError(f"no disk could be mounted: {again.told}")
+    shutil.rmtree(place.runs)
+    os.rename(names["kept"], place.runs)
+    told, _, code = pathlib.Path(names["first"]).read_text(errors="replace").rstrip().rpartition("\n")
+    return Ended(int(code), told), again
