@@ -10,23 +10,21 @@ tells of attacks on the same code is not done again.
 """
 
 import argparse
-import collections
 import concurrent.futures
 import dataclasses
 import hashlib
-import importlib
 import itertools
-import json
 import math
 import os
 import pathlib
-import platform
 import sys
 import tempfile
 import time
 
+from seqjax.results import Journal
 from tests.faults import attackers
 from tests.faults.attack import Outcome
+from tests.faults.page import page
 
 # How many of each, if nothing is said.
 KINDS = {"killed": 100, "damaged": 1000, "full": 260, "crowd": 40, "load": 5}
@@ -47,23 +45,22 @@ def main(arguments: list[str]) -> int:
         for seed in ([options.seed] if options.seed is not None else range(options.attacks or KINDS[kind]))
     ]
     code = _code()
-    known = _kept(options.log, code) if options.log and options.seed is None else {}
+    log = Journal(options.log) if options.log and options.seed is None else None
+    known = _kept(log, code) if log else {}
     outcomes = [known[job] for job in jobs if job in known]
     left = [job for job in jobs if job not in known]
     for outcome in _attack(left, time.monotonic() + 60 * options.minutes) if left else ():
         outcomes.append(outcome)
-        if options.log:
-            options.log.parent.mkdir(parents=True, exist_ok=True)
-            with options.log.open("a", encoding="utf-8") as log:
-                log.write(json.dumps({"code": code} | dataclasses.asdict(outcome)) + "\n")
+        if log:
+            with log.appending() as lines:
+                lines.add({"code": code} | dataclasses.asdict(outcome))
         if outcome.fault:
-            print(_told(outcome), flush=True)
+            print(f"{outcome.kind} {outcome.seed}: {outcome.what}: {outcome.fault}", flush=True)
         print(f"\r{len(outcomes)} of {len(jobs)}", end="", file=sys.stderr, flush=True)
-    outcomes.sort(key=lambda outcome: (outcome.kind, outcome.seed))
-    page = _page(outcomes, len(jobs))
-    print(f"\n{page}")
+    text = page(outcomes, len(jobs), code)
+    print(f"\n{text}")
     if options.out:
-        options.out.write_text(page, encoding="utf-8")
+        options.out.write_text(text, encoding="utf-8")
     return 1 if any(outcome.fault for outcome in outcomes) else 0
 
 
@@ -91,49 +88,13 @@ def _code() -> str:
     return digest.hexdigest()[:16]
 
 
-def _kept(log: pathlib.Path, code: str) -> dict[tuple[str, int], Outcome]:
-    """What a log tells of attacks on this code, by kind and seed."""
-    rows = map(json.loads, log.read_text(encoding="utf-8").splitlines()) if log.exists() else ()
+def _kept(log: Journal, code: str) -> dict[tuple[str, int], Outcome]:
+    """What a log tells of attacks on this code, by kind and seed. A line that was cut off is forgotten."""
+    log.path.parent.mkdir(parents=True, exist_ok=True)
+    rows = log.read()
+    log.cut(len(rows))
     outcomes = [Outcome(**row) for row in rows if row.pop("code") == code]
     return {(outcome.kind, outcome.seed): outcome for outcome in outcomes}
-
-
-def _told(outcome) -> str:
-    return f"{outcome.kind} {outcome.seed}: {outcome.what}: {outcome.fault}"
-
-
-def _page(outcomes, planned: int) -> str:
-    """A page in Markdown: how many of each kind, how they ended, and each that went wrong."""
-    lines = [
-        "# What runs survive",
-        "",
-        "`make faults` attacks the commands, as processes, at random moments and in random ways, which seeds repeat:",
-        "`python -m tests.faults --only=KIND --seed=SEED`. This is what came of the last time, on",
-        f"{platform.machine()}, Python {platform.python_version()}: {len(outcomes)} of {planned} attacks, in "
-        f"{sum(outcome.seconds for outcome in outcomes) / 60:.0f} minutes of one core.",
-        "",
-    ]
-    for kind, group in itertools.groupby(outcomes, key=lambda outcome: outcome.kind):
-        group = list(group)
-        wrong = [outcome for outcome in group if outcome.fault]
-        about = importlib.import_module(f"tests.faults.{kind}").__doc__.strip()
-        ends = collections.Counter(outcome.end for outcome in group if not outcome.fault)
-        lines += [f"## {kind}: {len(group)} attacks, {len(group) - len(wrong)} survived", "", about, ""]
-        lines += [f"- {count}: {end}" for end, count in ends.most_common()]
-        lines += [f"- wrong, seed {outcome.seed}: {outcome.what}: {outcome.fault}" for outcome in wrong]
-        lines += ["", f"Seeds {', '.join(_ranges([outcome.seed for outcome in group]))}.", ""]
-    return "\n".join(lines)
-
-
-def _ranges(seeds: list[int]) -> list[str]:
-    """0, 1, 2, 5 -> 0-2, 5."""
-    found = []
-    for seed in seeds:
-        if found and found[-1][1] == seed - 1:
-            found[-1][1] = seed
-        else:
-            found.append([seed, seed])
-    return [str(a) if a == b else f"{a}-{b}" for a, b in found]
 
 
 if __name__ == "__main__":
