@@ -313,8 +313,8 @@ def sweep(tmp_path):
 
 @pytest.mark.parametrize("hidden", [8, 80], ids=["stacked", "one after another"])
 def test_a_killed_sweep_goes_on_to_the_same_bits(tmp_path, sweep, hidden):
-    """One after another, trials have the bits that each has in a process of its own."""
-    alone = ["--stack=1"] if hidden == 80 else []
+    """And to those of another number of workers; one after another, trials have the bits of a process of their own."""
+    alone = ["--stack=1"] if hidden == 80 else ["--workers=1"]
     assert sweep("whole", *alone, cell__hidden=hidden).wait(300) == 0
     launched = sweep("killed", cell__hidden=hidden)
     deadline = time.monotonic() + 120
