@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from seqjax.config import completed
 from seqjax.errors import UserError
 from seqjax.models import parameters
-from seqjax.results import RunDirectory
+from seqjax.results import RunDirectory, complaining
 from seqjax.tasks import find_task
 from seqjax.training import checkpoints
 from seqjax.training.trial import best_weights
@@ -62,8 +62,9 @@ def load(path: str | os.PathLike, step: int | None = None) -> Loaded:
     """
     run = RunDirectory(pathlib.Path(path))
     trial = run.trial()
-    config = completed(trial["config"])
-    task = find_task(config.task.name).from_description(config, trial["task"])
+    with complaining(run.path):
+        config = completed(trial["config"])
+        task = find_task(config.task.name).from_description(config, trial["task"])
     template = jax.eval_shape(lambda: task.network(nnx.Rngs(0)))
     if step is None:
         step, weights = best_weights(run)

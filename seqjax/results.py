@@ -15,14 +15,16 @@ its journals have. Nothing here executes what it reads.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import pathlib
+import stat
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from seqjax.errors import UserError
 
@@ -60,7 +62,7 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 def read_json(path: pathlib.Path) -> dict:
     """What `write_json` wrote. Raises UserError when the file is missing or damaged."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_content(path))
         digest = content.pop("sha256")
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
@@ -86,7 +88,38 @@ def _parse(line: bytes) -> dict | None:
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != _checksum(text).encode():
         return None
-    return json.loads(text)
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _content(path: pathlib.Path) -> bytes:
+    """Of a regular file; any other raises OSError, for a pipe would be waited for."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
+
+
+def present(path: pathlib.Path) -> bool:
+    """Whether there is a file or a folder of that name. Raises UserError where that cannot be known."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
+    return True
+
+
+@contextlib.contextmanager
+def complaining(path: pathlib.Path | str) -> Iterator[None]:
+    """What records lack, or hold in its place, becomes a UserError that names the run directory."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path} does not hold what a run of this seqjax holds: {error!r}") from error
 
 
 class Journal:
@@ -97,19 +130,11 @@ class Journal:
 
     def read(self) -> list[dict]:
         """All intact records up to the first damaged one."""
-        return self._intact()[0]
-
-    def damage(self) -> str | None:
-        """A sentence naming the first damaged line, or None."""
-        records, _, lines = self._intact()
-        return None if len(records) == lines else f"line {len(records) + 1} of {self.path} is damaged"
-
-    def _intact(self) -> tuple[list[dict], int, int]:
-        records, size = [], 0
+        records = []
         try:
-            lines = self.path.read_bytes().splitlines(keepends=True)
+            lines = _content(self.path).splitlines(keepends=True)
         except FileNotFoundError:
-            return [], 0, 0
+            return []
         except OSError as error:
             raise UserError(f"{self.path} cannot be read: {error.strerror}") from error
         for line in lines:
@@ -117,13 +142,21 @@ class Journal:
             if record is None:
                 break
             records.append(record)
-            size += len(line)
-        return records, size, len(lines)
+        return records
+
+    def damage(self, intact: int | None = None) -> str | None:
+        """A sentence naming the first damaged line, or None. How many are `intact` is counted unless given."""
+        try:
+            lines = len(_content(self.path).splitlines())
+        except OSError:  # reading says so
+            lines = 0
+        intact = len(self.read()) if intact is None else intact
+        return None if intact == lines else f"line {intact + 1} of {self.path} is damaged"
 
     def last(self) -> dict | None:
         """The newest intact record, reading only the end of the file."""
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", opener=_at_once) as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
                 lines = file.read().splitlines(keepends=True)
         except OSError:
@@ -132,15 +165,24 @@ class Journal:
 
     def cut(self, records: int) -> None:
         """Keep the first `records` records only."""
-        kept = self._intact()[0][:records]
+        kept = self.read()[:records]
         write_atomically(self.path, "".join(map(_line, kept)))
 
     @contextlib.contextmanager
     def appending(self) -> Iterator["Appender"]:
         """Open for adding records."""
+        with self._writing():
+            file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed below
         try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                yield Appender(file, len(self._intact()[0]))
+            yield Appender(file, len(self.read()), self._writing)
+        finally:
+            with self._writing():
+                file.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {error.strerror}") from error
 
@@ -148,17 +190,19 @@ class Journal:
 class Appender:
     """Adds records to a journal, which then has so many `lines`."""
 
-    def __init__(self, file, lines: int):
-        self._file, self.lines = file, lines
+    def __init__(self, file, lines: int, writing: Callable[[], contextlib.AbstractContextManager]):
+        self._file, self.lines, self._writing = file, lines, writing
 
     def add(self, record: dict) -> None:
-        self._file.write(_line(record))
-        self._file.flush()
+        with self._writing():
+            self._file.write(_line(record))
+            self._file.flush()
         self.lines += 1
 
     def sync(self) -> None:
         """Return once all records are on the disk."""
-        os.fsync(self._file.fileno())
+        with self._writing():
+            os.fsync(self._file.fileno())
 
 
 class RunDirectory:
@@ -192,11 +236,11 @@ class RunDirectory:
         write_json(self.path / "config.json", {**trial, "format": FORMAT})
 
     def exists(self) -> bool:
-        return (self.path / "config.json").exists()
+        return present(self.path / "config.json")
 
     def trial(self) -> dict:
         """The trial's record. Raises UserError when it is missing, damaged, or of another version's format."""
-        if not self.path.is_dir():
+        if not (present(self.path) and self.path.is_dir()):
             raise UserError(f"there is no run directory {self.path}")
         if not self.exists():
             raise UserError(f"{self.path} is no run directory: it has no config.json")
@@ -207,13 +251,17 @@ class RunDirectory:
 
     def status(self) -> dict:
         """`{"state": one of STATUSES, "why": sentence or ""}` and, of a run that has ended, `"lines"`: how many each
-        journal has. A missing or damaged file counts as interrupted, and so does a run whose process ended without a
-        word.
+        journal has. A missing or damaged file counts as interrupted, which `"damage"` then tells of; and so does a
+        run whose process ended without a word.
         """
+        path = self.path / "status.json"
         try:
-            status = read_json(self.path / "status.json")
+            status = read_json(path)
+            lines = status.get("lines", {})
+            if status.get("state") not in STATUSES or not isinstance(status.get("why"), str) or type(lines) is not dict:
+                raise UserError(f"{path} is damaged: it does not hold a run's status")
         except UserError as error:
-            return {"state": "interrupted", "why": str(error)}
+            return {"state": "interrupted", "why": str(error), "damage": str(error)}
         if status["state"] == "running" and not is_locked(self._lock_file):
             return {"state": "interrupted", "why": GONE}
         return status
@@ -233,9 +281,15 @@ class RunDirectory:
         return None
 
     def environment(self) -> dict | None:
-        """What the run ran on, or None before it ran."""
+        """What the run ran on, or None before it ran. Raises UserError where the file is damaged."""
         path = self.path / "environment.json"
-        return read_json(path) if path.exists() else None
+        if not present(path):
+            return None
+        environment = read_json(path)
+        share = environment.get("allocation")
+        if not (isinstance(share, dict) and share.keys() >= {"cores", "gpu", "host_devices"}):
+            raise UserError(f"{path} is damaged: it does not tell what a run was given")
+        return environment
 
     def write_environment(self, environment: dict) -> None:
         write_json(self.path / "environment.json", environment)
@@ -257,12 +311,16 @@ class RunDirectory:
         """
         if checksums is None:
             checksums = sample_checksums(self.metrics.read())
-        written = {int(file.stem) for file in self.samples_folder.glob("[0-9]*.txt") if file.stem.isdecimal()}
-        return {step: self._read_sample(step, checksums.get(step)) for step in sorted(written | checksums.keys())}
+        steps = sorted(self._samples() | checksums.keys())
+        return {step: self._read_sample(step, checksums.get(step)) for step in steps}
+
+    def _samples(self) -> set[int]:
+        """The steps of the files there are."""
+        return {int(file.stem) for file in self.samples_folder.glob("[0-9]*.txt") if file.stem.isdecimal()}
 
     def _read_sample(self, step: int, checksum: str | None) -> str:
         try:
-            raw = self._sample(step).read_bytes()
+            raw = _content(self._sample(step))
         except OSError as error:
             return f"[{self._sample(step)} cannot be read: {error.strerror}]"
         if checksum and checksum != _checksum(raw):
@@ -270,10 +328,12 @@ class RunDirectory:
         return raw.decode("utf-8", "replace")
 
     def cut_samples(self, step: int) -> None:
-        """Forget samples written after `step`."""
-        for file in self.samples_folder.glob("[0-9]*.txt"):
-            if int(file.stem) > step:
-                file.unlink()
+        """Forget samples written after `step`. Raises UserError when it cannot."""
+        for later in (self._sample(written) for written in self._samples() if written > step):
+            try:
+                later.unlink(missing_ok=True)
+            except OSError as error:
+                raise UserError(f"{later} cannot be deleted: {error.strerror}") from error
 
     def lock(self, wait_seconds: float = 0.0) -> contextlib.AbstractContextManager:
         """Hold the directory for this process alone."""
@@ -287,7 +347,7 @@ def locked(path: pathlib.Path, sentence: str, wait_seconds: float = 0.0) -> Iter
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held open for as long as the lock is
+        file = open(path, "a", encoding="utf-8", opener=_at_once)  # noqa: SIM115 - open for as long as the lock is held
     except OSError as error:
         raise UserError(f"{path.parent} cannot be written: {error.strerror}") from error
     with file:
@@ -299,18 +359,25 @@ def locked(path: pathlib.Path, sentence: str, wait_seconds: float = 0.0) -> Iter
         yield
 
 
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, as one does for a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+
 def _try_lock(file) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:  # a file system without locks
+        raise UserError(f"{file.name} cannot be locked: {error.strerror}") from error
     return True
 
 
 def is_locked(path: pathlib.Path) -> bool:
     """Whether a living process holds the lock."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -336,10 +403,13 @@ def find_runs(paths) -> list[RunDirectory]:
     """
     found = []
     for path in map(pathlib.Path, paths):
-        if not path.is_dir():
+        if not (present(path) and path.is_dir()):
             raise UserError(f"there is no runs directory {str(path)!r}")
-        inside = [path] if _is_run(path) else sorted(p for p in path.glob("[!.]*") if _is_run(p))
-        reports = any((path / name).exists() for name in ("report.html", "search.html"))
+        try:
+            inside = [path] if _is_run(path) else sorted(p for p in path.iterdir() if p.name[0] != "." and _is_run(p))
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        reports = any(present(path / name) for name in ("report.html", "search.html"))
         if not inside and not reports:  # `runs/*` names the reports too
             raise UserError(f"{str(path)!r} holds no runs")
         found += [RunDirectory(p) for p in inside]
@@ -349,4 +419,8 @@ def find_runs(paths) -> list[RunDirectory]:
 
 
 def _is_run(path: pathlib.Path) -> bool:
-    return any((path / name).exists() for name in ("config.json", "status.json"))
+    """What cannot be looked into counts as one: whoever reads it says why."""
+    try:
+        return any(present(path / name) for name in ("config.json", "status.json"))
+    except UserError:
+        return True

@@ -273,6 +273,22 @@ def test_damage_from_before_the_checksums_never_gives_other_bytes(file, name, da
         assert text == file.read_bytes()
 
 
+def test_reading_imports_no_module_that_the_dataset_names(tmp_path, file, monkeypatch):
+    """Even where its checksums are right: the directory is named by a run's config, which may come from anywhere."""
+    corpus = datasets.prepare("text_file", str(file))
+    directory = pathlib.Path(corpus.directory)
+    (tmp_path / "hostile_features.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    features = (directory / "features.json").read_text()
+    ours = "tensorflow_datasets.core.features.text_feature.Text"
+    assert ours in features
+    (directory / "features.json").write_text(features.replace(ours, "hostile_features.Text"))
+    (directory / corpus_module.CHECKSUMS).write_bytes(corpus_module._checksums(directory))
+    with pytest.raises(UserError, match=r"features\.json does not tell of segments of bytes"):
+        datasets.read(corpus)
+    assert not (tmp_path / "executed").exists()
+
+
 def test_another_text_in_its_place_is_refused(tmp_path, file):
     corpus = datasets.prepare("text_file", str(file))
     with pytest.raises(UserError, match="do not have the SHA-256"):

@@ -2,12 +2,24 @@
 
 import contextlib
 import io
+import json
 import pathlib
 from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 
 SEGMENT_BYTES = 256 * 1024
+
+
+# What TFDS writes into features.json of the features below.
+FEATURES = {
+    "pythonClassName": "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+    "featuresDict": {
+        "features": {
+            "text": {"pythonClassName": "tensorflow_datasets.core.features.text_feature.Text", "text": {}},
+        }
+    },
+}
 
 
 class _LocalInfo(tfds.core.DatasetInfo):
@@ -64,6 +76,12 @@ def build(contents: bytes, data_dir: pathlib.Path) -> pathlib.Path:
 
 
 def stored_bytes(directory: str) -> bytes:
-    """All records of the dataset in `directory`, joined."""
+    """All records of the dataset in `directory`, joined.
+
+    Raises ValueError where it has other features than ours: TFDS imports the modules that features.json names.
+    """
+    features = json.loads((pathlib.Path(directory) / "features.json").read_bytes())
+    if features != FEATURES:
+        raise ValueError("features.json does not tell of segments of bytes")
     segments = tfds.builder_from_directory(directory).as_data_source("all")
     return b"".join(segment["text"] for segment in segments)

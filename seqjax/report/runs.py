@@ -1,7 +1,6 @@
 """A run directory -> what a report needs of it."""
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -12,11 +11,10 @@ import re
 import statistics
 
 from seqjax.config import ADDED_LATER
-from seqjax.errors import UserError
 from seqjax.report.curves import Curve, Curves, pack
 from seqjax.report.measure import Measure, read_measure
 from seqjax.report.text import one_line
-from seqjax.results import FINISHED, Journal, RunDirectory, lost_end, sample_checksums
+from seqjax.results import FINISHED, Journal, RunDirectory, complaining, lost_end, sample_checksums
 
 # Neither where a text lies nor how often a run is saved or looked into makes it another experiment.
 NOT_COMPARED = ("seed", "data.source", "data.path", "train.checkpoint_seconds", "train.snapshots", "probe.every")
@@ -182,7 +180,7 @@ def extract(directory: RunDirectory) -> Extract:
     """Read all but the status and the samples. Raises UserError when the files do not hold a run."""
     trial = directory.trial()
     records, timing = directory.metrics.read(), directory.timing.read()
-    with _complaining(directory):
+    with complaining(directory.path):
         values, curves = _measured(records, timing, read_measure(trial).name)
         packed = {name: pack(curve) for name, curve in curves.items()}
     damage = filter(None, (_damage(directory.metrics, records), _damage(directory.timing, timing)))
@@ -196,7 +194,7 @@ def as_run(directory: RunDirectory, extract: Extract) -> tuple[Run, list[str]]:
     Raises UserError when its config cannot be used.
     """
     trial, status = extract.trial, directory.status()
-    with _complaining(directory):
+    with complaining(directory.path):
         config, corpus = trial["config"], trial["corpus"] or {}
         run = Run(
             path=directory.path,
@@ -222,23 +220,13 @@ def as_run(directory: RunDirectory, extract: Extract) -> tuple[Run, list[str]]:
         run.settings, run.board  # noqa: B018 - what they need is missed here, where the run's name is known
     lost = (lost_end(directory.path / name, lines, status) for name, lines in extract.lines.items())
     damage = [] if run.state == "running" else extract.damage or list(filter(None, lost))  # a line may be half written
-    return run, [one_line(f"{sentence}: it and what follows are left out") for sentence in damage]
-
-
-@contextlib.contextmanager
-def _complaining(directory: RunDirectory):
-    """What records lack, or hold in its place, becomes a UserError that names the directory."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(f"{directory.path} does not hold what a run of this seqjax holds: {error!r}") from error
+    notes = [f"{sentence}: it and what follows are left out" for sentence in damage]
+    return run, [one_line(note) for note in [*filter(None, [status.get("damage")]), *notes]]
 
 
 def _damage(journal: Journal, records: list[dict]) -> str | None:
-    """A sentence about the first damaged line, sought only where a line is not among the records: it takes long."""
-    if not journal.path.exists() or len(records) == len(journal.path.read_bytes().splitlines()):
-        return None
-    return journal.damage()
+    """A sentence about the first damaged line."""
+    return journal.damage(len(records))
 
 
 def _measured(records: list[dict], timing: list[dict], name: str) -> tuple[dict, dict[str, Curve]]:

@@ -1,13 +1,15 @@
 """Launching: which trials there are, which of them have work left, and doing it."""
 
 import dataclasses
+import itertools
 import logging
 import pathlib
 
 from ml_collections import ConfigDict
 
 from seqjax.errors import UserError
-from seqjax.results import FINISHED, RunDirectory, locked
+from seqjax.results import FINISHED, RunDirectory, locked, present
+from seqjax.training import checkpoints
 from seqjax.training.trial import resolve, run_name
 
 
@@ -40,6 +42,10 @@ def plan(configs: list[ConfigDict], runs_directory: pathlib.Path, rerun: bool, j
         _check(runs[identity], old, records[identity])
     result = Plan(list(runs.values()), notes=_of_other_texts(runs_directory, records))
     for identity, run in runs.items():
+        if identity not in before and checkpoints.candidates(run.checkpoints):
+            result.notes.append(f"{run.path / 'config.json'} is missing: which code began the run is not known")
+            before[identity] = {**records[identity], "code": "unknown"}
+            run.write_trial(before[identity])
         if identity not in before:
             run.create(records[identity])
             result.todo.append(run)
@@ -78,7 +84,7 @@ def is_over(run: RunDirectory, before: dict, record: dict, rerun: bool) -> bool:
 
 
 def _stale(run: RunDirectory, before: dict, record: dict) -> bool:
-    return before["code"] != record["code"] and bool(list(run.checkpoints.glob("[0-9]*")))
+    return before["code"] != record["code"] and bool(checkpoints.candidates(run.checkpoints))
 
 
 def _sort(run: RunDirectory, before: dict, record: dict, rerun: bool, result: Plan) -> None:
@@ -88,7 +94,7 @@ def _sort(run: RunDirectory, before: dict, record: dict, rerun: bool, result: Pl
             result.notes.append(
                 f"{run.name} is stale: it was trained by other code than today's; --rerun trains it again"
             )
-        damage = None if stale else run.damage()
+        damage = None if stale else run.damage() or checkpoints.lost_end(run)
         if not damage:
             result.finished.append(run)
             return
@@ -122,9 +128,13 @@ def _of_other_texts(runs_directory: pathlib.Path, records: dict[str, dict]) -> l
 
 def start_over(run: RunDirectory, record: dict) -> None:
     """Set a run's files aside under a hidden name, and make it anew."""
-    number = len(list(run.path.parent.glob(f".{run.name}.old*")))
-    run.path.rename(run.path.with_name(f".{run.name}.old{number}"))
-    logging.warning("the old files of %s are kept as .%s.old%d", run.name, run.name, number)
+    names = (run.path.with_name(f".{run.name}.old{number}") for number in itertools.count())
+    aside = next(name for name in names if not present(name))
+    try:
+        run.path.rename(aside)
+    except OSError as error:
+        raise UserError(f"{run.path} cannot be set aside: {error.strerror}") from error
+    logging.warning("the old files of %s are kept as %s", run.name, aside.name)
     run.create(record)
 
 

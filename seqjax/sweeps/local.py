@@ -161,7 +161,8 @@ def _settle(worker: Worker, again: bool) -> bool:
         why = "the process wrote nothing for too long, and was ended"
     elif code < 0:
         memory = " (out of memory?)" if code == -signal.SIGKILL else ""
-        why = f"the process was ended by {signal.Signals(-code).name}{memory}"
+        known = -code in set(signal.Signals)
+        why = f"the process was ended by {signal.Signals(-code).name if known else f'signal {-code}'}{memory}"
     else:
         why = _last_words(worker.runs[0]) or f"the process ended with code {code}; {worker.runs[0].log} tells more"
     if code < 0 and again:

@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import pathlib
+import re
 import shutil
 
 import jax
@@ -23,9 +24,10 @@ from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 from seqjax.errors import UserError
-from seqjax.results import read_json, write_json
+from seqjax.results import FINISHED, RunDirectory, read_json, write_json
 
 KEPT = 2
+NAME = re.compile("[0-9]{8,10}")  # of a step's folder
 
 
 def to_arrays(tree: PyTree) -> dict[str, np.ndarray]:
@@ -75,18 +77,17 @@ def save(
     final, building = folder / f"{step:08d}", folder / f".building-{step:08d}"
     try:
         for leftover in folder.glob(".building-*"):
-            shutil.rmtree(leftover)
+            _remove(leftover)
         with _checkpointer() as checkpointer:  # synchronous: it returns when the save is done, or raises
             checkpointer.save((building / "arrays").resolve(), arrays)
         write_json(building / "manifest.json", {"files": _hashes(building), "loop": loop or {}})
         for path in [*building.rglob("*"), building]:
             _flush_to_disk(path)
-        if final.exists():
-            shutil.rmtree(final)
+        _remove(final)
         os.replace(building, final)
         _flush_to_disk(folder)
         for old in _steps(folder)[:-kept] if kept else []:
-            shutil.rmtree(folder / f"{old:08d}")
+            _remove(folder / f"{old:08d}")
     except (OSError, ValueError, RuntimeError) as error:  # Orbax and TensorStore report a full disk as any of these
         shutil.rmtree(building, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -94,17 +95,38 @@ def save(
 
 
 def candidates(folder: pathlib.Path) -> list[int]:
-    """The steps that have a checkpoint or snapshot, newest first, verified or not."""
+    """The steps that have a checkpoint or snapshot, newest first, verified or not.
+
+    Raises UserError where the folder cannot be read: that it is empty must not be taken from that.
+    """
     return _steps(folder)[::-1]
 
 
 def discard_after(folder: pathlib.Path, step: int) -> None:
     """Delete what is of steps after `step`: a run goes on from there without it, and while its checkpoints were kept as
-    the newest, the run's own would be deleted.
+    the newest, the run's own would be deleted. Raises UserError when it cannot.
     """
     for later in _steps(folder):
         if later > step:
-            shutil.rmtree(folder / f"{later:08d}")
+            try:
+                _remove(folder / f"{later:08d}")
+            except OSError as error:
+                raise UserError(f"{folder / f'{later:08d}'} cannot be deleted: {error.strerror}") from error
+
+
+def lost_end(run: RunDirectory) -> str | None:
+    """A sentence where a finished run's last checkpoint is damaged or gone. None where there is no other either: who
+    deletes them all wants the room.
+    """
+    steps = candidates(run.checkpoints)
+    if not steps or run.status()["state"] not in FINISHED:
+        return None
+    last = max((record["step"] for record in run.metrics.read() if record["kind"] == "train"), default=0)
+    try:
+        verify(run.checkpoints, max(last, steps[0]))
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def verify(folder: pathlib.Path, step: int) -> dict:
@@ -158,7 +180,21 @@ def _checkpointer():
 
 
 def _steps(folder: pathlib.Path) -> list[int]:
-    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal())
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from error
+    return sorted(int(name) for name in names if NAME.fullmatch(name))
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Delete a folder with all that is in it, or whatever else has its name."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _hashes(place: pathlib.Path) -> dict[str, str]:

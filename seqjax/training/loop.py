@@ -223,6 +223,7 @@ class Loop:
         self._save()
         self._measure_best()
         self.metrics.sync()
+        self.timing.sync()
         if self._over():
             self._end("done", self._why_done())
         else:  # going on cuts off what was measured at the pause

@@ -25,7 +25,7 @@ from seqjax.config import ADDED_LATER, at_least, completed, flat
 from seqjax.datasets import Corpus, read
 from seqjax.errors import UserError
 from seqjax.models import build, parameters
-from seqjax.results import RunDirectory
+from seqjax.results import RunDirectory, complaining
 from seqjax.tasks import find_task
 from seqjax.training import checkpoints, loop
 from seqjax.training.stack import program
@@ -182,11 +182,12 @@ def open_task(record: dict):
 
     Raises UserError when the data are no longer those the trial was made for.
     """
-    config = completed(record["config"])
-    make_task = find_task(config.task.name)
-    if record["corpus"] is None:
+    with complaining("the trial"):
+        config = completed(record["config"])
+        make_task = find_task(config.task.name)
+        corpus = Corpus(**record["corpus"]) if record["corpus"] is not None else None
+    if corpus is None:
         return config, make_task.from_corpus(config, None)
-    corpus = Corpus(**record["corpus"])
     try:
         read(corpus)
     except UserError as error:
@@ -201,11 +202,14 @@ def open_task(record: dict):
 
 
 def best_weights(run: RunDirectory) -> tuple[int, dict[str, np.ndarray]]:
-    """A run's best parameters, and after how many steps they were those; 0 before the first evaluation.
+    """A run's best parameters, and after how many steps they were those; 0 before the first evaluation. The log says
+    where a finished run has lost its last checkpoint, and these are older.
 
     Raises UserError when it has no checkpoint that verifies.
     """
     run.trial()
+    if lost := checkpoints.lost_end(run):
+        logging.warning("%s: these are the best weights up to an earlier step; launch the run again to mend it", lost)
     newest = checkpoints.restore_newest(run.checkpoints)
     if newest is None:
         raise UserError(f"the run {run.path} has no checkpoint to read weights from")
