@@ -34,6 +34,7 @@ def executed(run: RunDirectory) -> int:
     ("script", "times", "why"),
     [
         (EXECUTED + "kill -9 $$", local.TRIES, "the process was ended by SIGKILL (out of memory?)"),
+        (EXECUTED + "kill -40 $$", local.TRIES, "the process was ended by signal 40"),
         (EXECUTED + "kill -11 $$", local.TRIES, "the process was ended by SIGSEGV"),
         (EXECUTED + "exec sleep 60", local.TRIES, "the process wrote nothing for too long, and was ended"),
         (EXECUTED + "exit 1", 1, "the process ended with code 1; {run}/log.txt tells more"),
@@ -50,6 +51,21 @@ def test_a_process_that_cannot_be_started_fails_and_the_others_go_on(tmp_path, m
     run, other = run_all(tmp_path, monkeypatch, {"a": None, "b": EXECUTED + "exit 1"})
     assert run.status()["why"].startswith("a training process cannot be started: ")
     assert executed(other) == 1
+
+
+@pytest.mark.parametrize(("refusals", "state"), [(2, "queued"), (3, "failed")])
+def test_a_process_for_which_there_is_no_room_is_tried_again(tmp_path, monkeypatch, refusals, state):
+    real, refused = local.subprocess.Popen, []
+
+    def start(*arguments, **options):
+        if len(refused) < refusals:
+            refused.append(arguments)
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(local.subprocess, "Popen", start)
+    (run,) = run_all(tmp_path, monkeypatch, {"a": EXECUTED + "exit 3"})
+    assert (run.status()["state"], (run.path / "executed").exists()) == (state, state == "queued")
 
 
 def test_a_process_that_writes_now_and_then_does_not_hang(tmp_path, monkeypatch):

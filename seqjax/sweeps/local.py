@@ -1,6 +1,7 @@
 """Processes of this machine that train a trial or several of one program, each on cores (or a GPU) of its own."""
 
 import dataclasses
+import errno
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from seqjax.results import AT_REST, GONE, RunDirectory
 
 GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatch and a checkpoint
 TRIES = 3  # for a process that is killed, by the system for its memory perhaps, or that hangs
+PASSING = (errno.EAGAIN, errno.ENOMEM)  # why a process could not be started, which may pass
 HANGING_SECONDS = 3600.0  # without a word in any of its files: then a process counts as hanging
 
 
@@ -55,7 +57,8 @@ def run_all(
     pause at step `until`; `options` go to their processes as they are.
 
     A trial that fails leaves its reason in its status file and the others go on. A process that is killed is started
-    again, TRIES times in all, and so is one that is ended here because it wrote nothing for `hanging` seconds. On
+    again, TRIES times in all, and so is one that is ended here because it wrote nothing for `hanging` seconds. One that
+    cannot be started for want of memory or processes waits while others run, and is then tried as often. On
     KeyboardInterrupt every trial is asked to save itself and is waited for, and the interrupt goes on to the caller.
     """
     waiting, ended = [(stack, TRIES) for stack in stacks], []
@@ -68,9 +71,12 @@ def run_all(
                 try:
                     running.append((_start(stack, slot, slots[slot], until, options), tries - 1))
                 except OSError as error:
+                    if error.errno in PASSING and (running or tries > 1):
+                        waiting.append((stack, tries if running else tries - 1))
+                        break
                     _fail([run for run in stack if run], f"a training process cannot be started: {error}")
                     ended += [run for run in stack if run]
-            time.sleep(every if running else 0)
+            time.sleep(every if running or waiting else 0)
             for worker, tries in list(running):
                 _end_if_hanging(worker, hanging)
                 if worker.process.poll() is not None:
