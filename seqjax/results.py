@@ -62,7 +62,7 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 def read_json(path: pathlib.Path) -> dict:
     """What `write_json` wrote. Raises UserError when the file is missing or damaged."""
     try:
-        content = json.loads(_content(path))
+        content = json.loads(content_of(path))
         digest = content.pop("sha256")
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
@@ -95,7 +95,7 @@ def _parse(line: bytes) -> dict | None:
     return record if isinstance(record, dict) else None
 
 
-def _content(path: pathlib.Path) -> bytes:
+def content_of(path: pathlib.Path) -> bytes:
     """Of a regular file; any other raises OSError, for a pipe would be waited for."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
@@ -132,7 +132,7 @@ class Journal:
         """All intact records up to the first damaged one."""
         records = []
         try:
-            lines = _content(self.path).splitlines(keepends=True)
+            lines = content_of(self.path).splitlines(keepends=True)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -147,7 +147,7 @@ class Journal:
     def damage(self, intact: int | None = None) -> str | None:
         """A sentence naming the first damaged line, or None. How many are `intact` is counted unless given."""
         try:
-            lines = len(_content(self.path).splitlines())
+            lines = len(content_of(self.path).splitlines())
         except OSError:  # reading says so
             lines = 0
         intact = len(self.read()) if intact is None else intact
@@ -156,7 +156,7 @@ class Journal:
     def last(self) -> dict | None:
         """The newest intact record, reading only the end of the file."""
         try:
-            with open(self.path, "rb", opener=_at_once) as file:
+            with open(self.path, "rb", opener=at_once) as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
                 lines = file.read().splitlines(keepends=True)
         except OSError:
@@ -320,7 +320,7 @@ class RunDirectory:
 
     def _read_sample(self, step: int, checksum: str | None) -> str:
         try:
-            raw = _content(self._sample(step))
+            raw = content_of(self._sample(step))
         except OSError as error:
             return f"[{self._sample(step)} cannot be read: {error.strerror}]"
         if checksum and checksum != _checksum(raw):
@@ -335,6 +335,14 @@ class RunDirectory:
             except OSError as error:
                 raise UserError(f"{later} cannot be deleted: {error.strerror}") from error
 
+    def clean(self) -> None:
+        """Delete what processes that were killed while they wrote have left."""
+        for path in self.path.glob(".*.*"):
+            process = path.name.rpartition(".")[2]
+            if process.isdecimal() and not _lives(int(process)):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
     def lock(self, wait_seconds: float = 0.0) -> contextlib.AbstractContextManager:
         """Hold the directory for this process alone."""
         return locked(self._lock_file, f"another process is training the run {self.path}", wait_seconds)
@@ -347,7 +355,7 @@ def locked(path: pathlib.Path, sentence: str, wait_seconds: float = 0.0) -> Iter
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a", encoding="utf-8", opener=_at_once)  # noqa: SIM115 - open for as long as the lock is held
+        file = open(path, "a", encoding="utf-8", opener=at_once)  # noqa: SIM115 - open for as long as the lock is held
     except OSError as error:
         raise UserError(f"{path.parent} cannot be written: {error.strerror}") from error
     with file:
@@ -359,7 +367,7 @@ def locked(path: pathlib.Path, sentence: str, wait_seconds: float = 0.0) -> Iter
         yield
 
 
-def _at_once(path: str, flags: int) -> int:
+def at_once(path: str, flags: int) -> int:
     """Open a file without waiting, as one does for a pipe."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
@@ -377,13 +385,23 @@ def _try_lock(file) -> bool:
 def is_locked(path: pathlib.Path) -> bool:
     """Whether a living process holds the lock."""
     try:
-        with open(path, "rb", opener=_at_once) as file:
+        with open(path, "rb", opener=at_once) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except OSError:
         return True
     return False
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def sample_checksums(records: list[dict]) -> dict[int, str]:

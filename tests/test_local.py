@@ -37,7 +37,10 @@ def executed(run: RunDirectory) -> int:
         (EXECUTED + "kill -40 $$", local.TRIES, "the process was ended by signal 40"),
         (EXECUTED + "kill -11 $$", local.TRIES, "the process was ended by SIGSEGV"),
         (EXECUTED + "exec sleep 60", local.TRIES, "the process wrote nothing for too long, and was ended"),
-        (EXECUTED + "exit 1", 1, "the process ended with code 1; {run}/log.txt tells more"),
+        (EXECUTED + "echo no; exit 1", 1, "the process ended with code 1; {run}/log.txt tells more"),
+        (EXECUTED + "echo error: no; exit 1", 1, "no"),
+        (EXECUTED + "printf n; exit 1", 1, "the process ended, and {run}/log.txt cannot be written to tell why"),
+        (EXECUTED + "exit 1", 1, "the process ended without a word in {run}/log.txt, which perhaps cannot be written"),
     ],
 )
 def test_what_kills_a_process_may_pass_and_its_own_errors_do_not(tmp_path, monkeypatch, script, times, why):

@@ -139,6 +139,14 @@ def test_the_last_checkpoint_of_a_finished_run_is_missed(done, trained, caplog):
     assert checkpoints.lost_end(done) is None
 
 
+def test_what_a_killed_process_left_is_deleted_and_what_a_living_one_writes_is_not(run):
+    left, written = run.path / ".metrics.jsonl.4194304", run.path / f".status.json.{os.getppid()}"
+    for path in (left, written):
+        path.write_text("half")
+    run.clean()
+    assert (left.exists(), written.exists()) == (False, True)
+
+
 def test_old_files_are_set_aside_under_a_free_name(tmp_path):
     run = RunDirectory(tmp_path / "run")
     for _ in range(2):

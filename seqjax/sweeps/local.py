@@ -14,7 +14,7 @@ from seqjax import allocation
 from seqjax.allocation import Allocation
 from seqjax.datasets import cache_directory
 from seqjax.errors import UserError
-from seqjax.results import AT_REST, GONE, RunDirectory
+from seqjax.results import AT_REST, GONE, RunDirectory, at_once, content_of
 
 GRACE_SECONDS = 60.0  # that a trial gets to save itself after Ctrl-C: a dispatch and a checkpoint
 TRIES = 3  # for a process that is killed, by the system for its memory perhaps, or that hangs
@@ -109,7 +109,7 @@ def _start(stack: list[RunDirectory | None], slot: int, share: Allocation, until
     command += [f"--parent={os.getpid()}", *([f"--until={until}"] if until else []), *options]
     for run in runs[1:]:
         _note(run, f"trained with {runs[0].name}: {runs[0].log} tells of all")
-    with open(runs[0].log, "ab") as log:
+    with open(runs[0].log, "ab", opener=at_once) as log:
         process = subprocess.Popen(
             command,
             env=environment,
@@ -123,7 +123,7 @@ def _start(stack: list[RunDirectory | None], slot: int, share: Allocation, until
 
 
 def _note(run: RunDirectory, sentence: str) -> None:
-    with open(run.log, "a", encoding="utf-8") as log:
+    with open(run.log, "a", encoding="utf-8", opener=at_once) as log:
         log.write(f"{sentence}\n")
 
 
@@ -181,9 +181,14 @@ def _settle(worker: Worker, again: bool) -> bool:
 def _last_words(run: RunDirectory) -> str:
     """The sentence with which a process ended that could not write it into a status, on a full disk say."""
     try:
-        *_, last = run.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except (OSError, ValueError):
+        log = content_of(run.log).decode(errors="replace")
+    except OSError:
         return ""
+    if not log:
+        return f"the process ended without a word in {run.log}, which perhaps cannot be written"
+    if not log.endswith("\n"):
+        return f"the process ended, and {run.log} cannot be written to tell why"
+    last = log.splitlines()[-1]
     return last.removeprefix("error: ") if last.startswith("error: ") else ""
 
 

@@ -57,6 +57,7 @@ def _train_and_tell(options) -> int:
         with contextlib.ExitStack() as held:
             for run in mine:
                 held.enter_context(run.lock(LOCK_SECONDS))
+                run.clean()
             try:
                 if options.processes > 1:
                     slots = [held.enter_context(_joined(runs[0], options))]

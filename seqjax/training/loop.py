@@ -142,6 +142,10 @@ class Loop:
         self.run.cut_samples(step)
         for folder in (self.run.checkpoints, self.run.snapshots):
             checkpoints.discard_after(folder, step)
+        kept = checkpoints.candidates(self.run.snapshots)
+        for due in self.snapshots_due:
+            if due <= step and due not in kept:
+                logging.warning("the snapshot of step %d is missing", due)
         logging.info("going on from step %d", step)
         return self.trainer.place(trees["state"])
 

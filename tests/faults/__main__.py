@@ -6,7 +6,7 @@
     python -m tests.faults --log=FILE --minutes=30            # a part; the same command goes on with the rest
 
 Attacks that went wrong are printed with their seeds, and end the command with exit code 1. With `--log`, what the file
-tells of attacks on the same code is not done again.
+tells of attacks on the same code is not done again. `--earlier=load` keeps that kind's outcomes on earlier code too.
 """
 
 import argparse
@@ -29,6 +29,8 @@ from tests.faults.page import page
 # How many of each, if nothing is said.
 KINDS = {"killed": 100, "damaged": 1000, "full": 260, "crowd": 40, "load": 5}
 
+HARNESS = ("attack", "attackers", "place", "inside/sitecustomize")  # what all kinds attack with
+
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -38,26 +40,27 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=pathlib.Path, help="the page to write")
     parser.add_argument("--log", type=pathlib.Path, help="where outcomes are kept, a line each")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no attack after that")
+    parser.add_argument("--earlier", default="", metavar="KINDS", help="outcomes on earlier code are kept, newest ones")
     options = parser.parse_args(arguments)
     jobs = [
         (kind, seed)
         for kind in options.only.split(",")
         for seed in ([options.seed] if options.seed is not None else range(options.attacks or KINDS[kind]))
     ]
-    code = _code()
+    codes = {kind: _code(kind) for kind in KINDS}
     log = Journal(options.log) if options.log and options.seed is None else None
-    known = _kept(log, code) if log else {}
+    known = _kept(log, codes, options.earlier.split(",")) if log else {}
     outcomes = [known[job] for job in jobs if job in known]
     left = [job for job in jobs if job not in known]
     for outcome in _attack(left, time.monotonic() + 60 * options.minutes) if left else ():
-        outcomes.append(outcome)
+        outcomes.append(outcome := dataclasses.replace(outcome, code=codes[outcome.kind]))
         if log:
             with log.appending() as lines:
-                lines.add({"code": code} | dataclasses.asdict(outcome))
+                lines.add(dataclasses.asdict(outcome))
         if outcome.fault:
             print(f"{outcome.kind} {outcome.seed}: {outcome.what}: {outcome.fault}", flush=True)
         print(f"\r{len(outcomes)} of {len(jobs)}", end="", file=sys.stderr, flush=True)
-    text = page(outcomes, len(jobs), code)
+    text = page(outcomes, len(jobs))
     print(f"\n{text}")
     if options.out:
         options.out.write_text(text, encoding="utf-8")
@@ -80,20 +83,25 @@ def _attack(jobs, until: float):
                 yield future.result()
 
 
-def _code() -> str:
-    """A digest of what is attacked."""
+def _code(kind: str) -> str:
+    """A digest of what is attacked, and of what attacks in that way."""
     root, digest = pathlib.Path(__file__).parents[2], hashlib.sha256()
-    for path in sorted((*root.glob("seqjax/**/*.py"), *root.glob("experiments/*.py"))):
+    attacked = ("seqjax/**/*.py", "experiments/*.py", "configs/*.py")
+    attacking = [f"tests/faults/{name}.py" for name in (*HARNESS, kind)]
+    for path in sorted(path for pattern in (*attacked, "tests/tiny.py", *attacking) for path in root.glob(pattern)):
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _kept(log: Journal, code: str) -> dict[tuple[str, int], Outcome]:
-    """What a log tells of attacks on this code, by kind and seed. A line that was cut off is forgotten."""
+def _kept(log: Journal, codes: dict[str, str], earlier: list[str]) -> dict[tuple[str, int], Outcome]:
+    """What a log tells of attacks on this code, and of some kinds on any, by kind and seed; the newest counts.
+
+    A line that was cut off is forgotten.
+    """
     log.path.parent.mkdir(parents=True, exist_ok=True)
     rows = log.read()
     log.cut(len(rows))
-    outcomes = [Outcome(**row) for row in rows if row.pop("code") == code]
+    outcomes = [Outcome(**row) for row in rows if row["kind"] in earlier or row["code"] == codes.get(row["kind"])]
     return {(outcome.kind, outcome.seed): outcome for outcome in outcomes}
 
 

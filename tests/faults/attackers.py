@@ -8,7 +8,7 @@ import os
 import pathlib
 import time
 
-from tests.faults import damaged, full, place
+from tests.faults import full, place
 from tests.faults.attack import Outcome
 from tests.faults.place import Place
 
@@ -33,7 +33,7 @@ def _settle(queue, folder: pathlib.Path) -> None:
 def prepare() -> None:
     """What attacks begin with, once for all processes."""
     place.prepare(_shared)
-    damaged.halfway(_shared)
+    place.halfway(_shared)
     for process in full.PROCESSES:
         full.writes(_shared, process)
 

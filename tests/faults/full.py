@@ -3,8 +3,9 @@
 Every file that is opened for writing, made, renamed or deleted by Python is a moment to attack, in the launcher and in
 the training process: each of them once. The arrays that Orbax writes without Python are met by a limit on the size of
 files, and by a small disk that is really full (for which Linux must let this user mount one). The launch must end by
-itself, with a sentence that says what cannot be written and without a traceback; launched again with room, the trial
-must end with the bits of the undisturbed one.
+itself. Unless it trained the trial all the same, it must print that something cannot be written, made, read, renamed or
+deleted; and no traceback and no exception's class. Launched again with room, the trial must end with the bits of the
+undisturbed one. An attack whose write no process came to, or whose disk had room, did not strike.
 """
 
 import errno
@@ -14,11 +15,11 @@ import pathlib
 import random
 import shutil
 
-from tests.faults.attack import Outcome, traceback
+from tests.faults.attack import Outcome, named_exception, no_sentence, traceback
 from tests.faults.place import Ended, Place, different
 
 ERRORS = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO, errno.EDQUOT)
-PROCESSES = ("seqjax.training", "experiments.launch")
+PROCESSES = ("experiments.launch", "seqjax.training")
 
 
 @functools.cache
@@ -36,8 +37,8 @@ def writes(shared: pathlib.Path, process: str) -> int:
 def attack(seed: int, place: Place) -> Outcome:
     """Run out of room, look at what was said, launch again with room.
 
-    The first seeds stand for each write of a trial, in the training process and then in the launcher; of the others
-    half limit the size of files and half have a disk of their own that is really full.
+    The first seeds stand for each write of a trial, in the launcher and then in the training process, whose number
+    differs a little; of the others half limit the size of files and half have a disk of their own that is really full.
     """
     dice = random.Random(seed)  # noqa: S311 - repeatable
     counts = [writes(place.shared, process) for process in PROCESSES]
@@ -49,23 +50,26 @@ def attack(seed: int, place: Place) -> Outcome:
         what = f"{errno.errorcode[error]} from write {write} of {process} on"
     elif seed % 2:
         size = int(10 ** dice.uniform(0, 4.5))
-        fault = {"process": "seqjax.training", "do": "limit", "bytes": size}
+        fault = {"process": PROCESSES[1], "do": "limit", "bytes": size}
         what = f"no file over {size} bytes"
     else:
         size = dice.randint(4, 300)
         what = f"a disk of {size} kB"
         first, again = _on_small_disk(place, size)
     first = first or place.call(place.launch(), fault)
+    struck = place.mark.exists() if seed < sum(counts) else first.code != 0
     again = again or place.call(place.launch())
     wrong = traceback(first.told)  # the log holds those of threads of Orbax
     if not wrong and first.code not in (0, 1, 2):
         wrong = f"exit code {first.code}: {first.last}"
-    if not wrong and first.code and not any(word in first.told for word in ("cannot be", "cannot write", "failed: ")):
-        wrong = f"no sentence: {first.last}"
+    wrong = wrong or (no_sentence(first.told) if first.code else named_exception(first.told))
     wrong = wrong or traceback(again.told) or (f"then exit code {again.code}: {again.last}" if again.code else "")
     wrong = wrong or different(place.run, place.shared)
     shutil.rmtree(place.folder)
-    return Outcome("full", seed, what, f"exit code {first.code}, then the same bits", wrong)
+    end = f"exit code {first.code}, then the same bits"
+    if not struck:
+        end = "not reached" if seed < sum(counts) else "there was room"
+    return Outcome("full", seed, what, end, wrong, struck)
 
 
 def _on_small_disk(place: Place, kilobytes: int) -> tuple[Ended, Ended]:

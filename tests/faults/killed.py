@@ -1,7 +1,8 @@
 """A launch is killed at a random moment, up to three times in a row, and launched again until it ends.
 
-The trial must end with the bits of the one that nothing disturbed: measurements, samples, checkpoints, snapshots. What
-was printed must hold no traceback.
+The trial must end with the bits of the one that nothing disturbed: measurements, samples, checkpoints, snapshots; and
+no temporary file or folder may be left in the runs directory. What was printed must hold no traceback. An attack of
+which every moment came too late, or was never seen, did not strike.
 """
 
 import random
@@ -12,7 +13,7 @@ import time
 from seqjax.results import is_locked
 from seqjax.training import checkpoints
 from tests.faults.attack import Outcome, traceback
-from tests.faults.place import Place, different
+from tests.faults.place import Place, different, temporary
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # Where the attacked process is, and which it is; "writing" is between two writes, "anywhen" any moment of its life.
@@ -35,7 +36,7 @@ MOMENTS = {
     "power": None,
 }
 OF_LAUNCHER = ("planning", "reporting")
-WRITES = 250  # of a whole trial, about
+WRITES = 180  # of a whole trial, about
 
 
 def fault(moment: str, dice: random.Random, place: Place) -> dict:
@@ -86,8 +87,10 @@ def attack(seed: int, place: Place) -> Outcome:
     ended = place.call(place.launch())
     wrong = wrong or traceback(ended.told) or (f"exit code {ended.code}: {ended.last}" if ended.code else "")
     wrong = wrong or different(place.run, place.shared)
+    wrong = wrong or ", ".join(f"{name} is left" for name in temporary(place.runs))
     shutil.rmtree(place.folder)
-    return Outcome("killed", seed, "; ".join(did), f"same bits after {struck} kills", wrong)
+    end = f"same bits after {struck} kills" if struck else "not reached"
+    return Outcome("killed", seed, "; ".join(did), end, wrong, struck > 0)
 
 
 def wait_for_orphan(place: Place) -> None:

@@ -3,8 +3,9 @@
 0. a sweep of 2,000 tiny trials, each of which must be done;
 1. a metrics file of a million lines, which `compare` must read;
 2. a directory of 5,000 runs, which `compare` must list, and report on, in under 10 s of processor time and 1 GB;
-3. 100,000 steps of training, during which memory must not grow after the first tenth by more than 2%;
-4. what is left behind: no process and no open file of a launch that ended, or was interrupted.
+3. 100,000 steps of training, whose memory after the first half must not be over that of the first fifth by 2%;
+4. what is left behind by launches that ended, were interrupted or were killed while a trial trains: no process; and
+   once the last has ended, no temporary file in the runs directory or the cache.
 """
 
 import itertools
@@ -21,7 +22,7 @@ import zlib
 
 from seqjax.results import find_runs, read_json, write_json
 from tests.faults.attack import Outcome, traceback
-from tests.faults.place import ROOT, Ended, Place, prepare
+from tests.faults.place import ROOT, Ended, Place, prepare, processes, temporary
 
 SWEEP = """
 from seqjax.config import load_config, override
@@ -131,7 +132,7 @@ def long_run(place: Place) -> tuple[str, str]:
         time.sleep(0.5)
         runs = list(place.runs.glob("*/config.json"))
         step = (find_runs([place.runs])[0].timing.last() or {"step": 0})["step"] if runs else 0
-        if trainer := _descendants(process.pid, b"seqjax.training"):
+        if trainer := _descendants(process.pid, "seqjax.training"):
             sizes.append((step, _resident(trainer[0]), len(_files(trainer[0]))))
     told = process.stdout.read().decode()
     early = max((size for step, size, _ in sizes if 0 < step <= 20_000), default=0)
@@ -143,45 +144,69 @@ def long_run(place: Place) -> tuple[str, str]:
     return f"{early / 2**20:.1f} MB by step 20,000, {late / 2**20:.1f} after step 50,000, at most {files} files", wrong
 
 
+ENDINGS = (
+    (),
+    (signal.SIGINT,),
+    (signal.SIGTERM,),
+    (signal.SIGINT, signal.SIGINT),
+    (signal.SIGKILL,),
+    (),
+)
+
+
 def leftovers(place: Place) -> tuple[str, str]:
-    wrong = []
-    for signals in ((), (signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)):
+    place.cache, wrong = place.folder / "cache", []
+    for number, signals in enumerate(ENDINGS):
+        steps = 400 * (number + 1)  # there is something to train each time
         process = subprocess.Popen(
-            place.launch("--sweep=seeds", "--workers=2", "--stack=1", train__steps=400),
+            place.launch("--sweep=seeds", "--workers=2", "--stack=1", train__steps=steps),
             cwd=ROOT,
             env=place.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for number in signals:
-            time.sleep(6)
-            process.send_signal(number)
-        process.wait(120)
-        if left := [pid for pid in _processes(str(place.runs).encode()) if pid != os.getpid()]:
+        if signals:
+            _wait(lambda launch=process, until=steps: _trains(place, launch, until))
+        for signalled in signals:
+            process.send_signal(signalled)
+            time.sleep(0.2)
+        code = process.wait(120)
+        expected = 0 if not signals else -signal.SIGKILL if signal.SIGKILL in signals else 130
+        if code != expected:
+            wrong.append(f"exit code {code} after {signals}")
+        if signal.SIGKILL in signals:  # those that lost their launcher save themselves
+            _wait(lambda: not processes(str(place.runs)))
+        if left := processes(str(place.runs)):
             wrong.append(f"{len(left)} processes after {signals}")
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
-    temporary = [path for path in place.runs.rglob(".*") if path.name not in (".lock", ".index")]
-    wrong += [f"{path.name} is left" for path in temporary]
+    wrong += [f"{folder.name}/{name} is left" for folder in (place.runs, place.cache) for name in temporary(folder)]
     return "no process, no temporary file", "; ".join(wrong)
 
 
-def _processes(word: bytes) -> list[int]:
-    found = []
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if word in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
-        except OSError:
-            continue
-    return found
+def _wait(what, seconds: float = 60) -> None:
+    """Until it is so. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"what was waited for did not come in {seconds} s")
+        time.sleep(0.02)
 
 
-def _descendants(parent: int, word: bytes) -> list[int]:
+def _trains(place: Place, launch: subprocess.Popen, steps: int) -> bool:
+    """Whether a trial of that many steps is in training. Raises RuntimeError where the launch has ended before."""
+    if launch.poll() is not None:
+        raise RuntimeError(f"the launch ended with code {launch.returncode} before it could be signalled")
+    runs = find_runs([place.runs]) if any(place.runs.glob("*/config.json")) else []
+    steps_done = ((run, (run.timing.last() or {"step": 0})["step"]) for run in runs)
+    return any(run.status()["state"] == "running" and steps - 400 < step < steps for run, step in steps_done)
+
+
+def _descendants(parent: int, word: str) -> list[int]:
     def parent_of(pid):
         return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
-    return [pid for pid in _processes(word) if pid != parent and parent_of(pid) == parent]
+    return [pid for pid in processes(word) if pid != parent and parent_of(pid) == parent]
 
 
 def _resident(pid: int) -> int:

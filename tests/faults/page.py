@@ -11,7 +11,7 @@ from tests.faults.attack import Outcome
 # What of an attack's words is counted.
 COUNTED = {
     "killed": r"SIG\w+ while [a-z ]+\b(?! \()",
-    "damaged": r"^(\w+)\S*: (bit|cut|deleted)",
+    "damaged": r"^(\w+).*: (bit|cut|deleted|folder deleted|an? [a-z ]+)",
     "full": r"^E\w+|no file over|a disk of",
     "crowd": r"a second launch|the clock of \S+|\w+\.json ends|format",
 }
@@ -25,7 +25,7 @@ size of files and the small disks meet.
 """
 
 
-def page(outcomes: list[Outcome], planned: int, code: str) -> str:
+def page(outcomes: list[Outcome], planned: int) -> str:
     """In Markdown: how many attacks of each kind, how they ended, and each that went wrong."""
     outcomes = sorted(outcomes, key=lambda outcome: (outcome.kind, outcome.seed))
     groups = {kind: list(group) for kind, group in itertools.groupby(outcomes, key=lambda outcome: outcome.kind)}
@@ -34,15 +34,19 @@ def page(outcomes: list[Outcome], planned: int, code: str) -> str:
         "",
         "`make faults` attacks the commands, as processes, at random moments and in random ways, which seeds repeat:",
         "`python -m tests.faults --only=KIND --seed=SEED`. This is what came of the last time, on",
-        f"{platform.machine()}, Python {platform.python_version()}, the code whose digest is {code}: "
-        f"{len(outcomes)} of {planned} attacks.",
+        f"{platform.machine()}, Python {platform.python_version()}: {len(outcomes)} of {planned} attacks.",
+        "Those that did not strike, as the process had ended before or the disk had room, are not counted as survived.",
+        "The code is a digest of all that was attacked, and of what attacked it.",
         "",
-        "| attacks | tried | survived | minutes of one core |",
-        "|---|---|---|---|",
+        "| attacks | tried | struck | survived | minutes of one core | code |",
+        "|---|---|---|---|---|---|",
     ]
     for kind, group in groups.items():
-        survived = sum(not outcome.fault for outcome in group)
-        lines.append(f"| {kind} | {len(group)} | {survived} | {sum(o.seconds for o in group) / 60:.0f} |")
+        struck = [outcome for outcome in group if outcome.struck]
+        survived = sum(not outcome.fault for outcome in struck)
+        minutes = sum(outcome.seconds for outcome in group) / 60
+        codes = ", ".join(sorted({outcome.code[:8] for outcome in group}))
+        lines.append(f"| {kind} | {len(group)} | {len(struck)} | {survived} | {minutes:.0f} | {codes} |")
     for kind, group in groups.items():
         about = importlib.import_module(f"tests.faults.{kind}").__doc__.strip()
         lines += ["", f"## {kind}", "", about, "", *_ends(group), *_counts(kind, group)]

@@ -1,10 +1,12 @@
 """A place to attack: a folder with a text, a cache and a trial that nothing disturbed; and how to look at it."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -66,18 +68,26 @@ class Place:
         """There once a fault has struck."""
         return self.folder / "struck"
 
-    def call(self, command: list[str], fault: dict | None = None) -> Ended:
-        """Run a command to its end. All that it started has ended then, but for a process that lost its launcher."""
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=self.environment(fault),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=SECONDS,
-        )
+    def call(self, command: list[str], fault: dict | None = None, seconds: float = SECONDS) -> Ended:
+        """Run a command to its end. All that it started has ended then, but for a process that lost its launcher.
+
+        Raises subprocess.TimeoutExpired, with all killed, where it takes longer than that.
+        """
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=self.environment(fault),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired:
+            for pid in processes(str(self.runs)):
+                os.kill(pid, signal.SIGKILL)
+            raise
         return Ended(done.returncode, done.stdout.decode(errors="replace"))
 
     def command(self, name: str, *arguments) -> list[str]:
@@ -100,9 +110,57 @@ def prepare(shared: pathlib.Path) -> Place:
     return place
 
 
+def halfway(shared: pathlib.Path) -> pathlib.Path:
+    """The runs directory of the trial, stopped at its middle."""
+    runs = shared / "halfway"
+    if not runs.exists():
+        place = prepare(shared)
+        run = RunDirectory(runs / place.run.name)
+        # While it writes the second sample, of step 20.
+        fault = {"process": "seqjax.training", "do": "signal", "number": signal.SIGTERM, "write": 3}
+        fault |= {"within": str(run.samples_folder), "mark": str(shared / "halfway-struck")}
+        ended = place.call(place.launch(runs=runs), fault)
+        if run.status()["state"] != "interrupted":
+            raise RuntimeError(f"the trial was not stopped at its middle: {ended.told}")
+    return runs
+
+
+def processes(word: str) -> list[int]:
+    """Those with a word in their command line, this one left out."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word.encode() in (process / "cmdline").read_bytes() and int(process.name) != os.getpid():
+                found.append(int(process.name))
+    return found
+
+
+def temporary(folder: pathlib.Path) -> list[str]:
+    """Files and folders that were to be renamed once they are whole, or deleted."""
+    hidden = (path for path in folder.rglob(".*") if path.name not in (".lock", ".index"))
+    return sorted(str(path.relative_to(folder)) for path in hidden)
+
+
+@contextlib.contextmanager
+def within(seconds: int):
+    """Raise TimeoutError in what takes longer: a pipe that nobody writes can be waited for forever."""
+
+    def ring(*_):
+        raise TimeoutError(f"what is in a run cannot be read in {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def content(run: RunDirectory) -> dict:
     """All that must be the same for the same trial, whatever happened to it, down to the bit."""
-    found = {"state": run.status(), "metrics": run.metrics.path.read_bytes(), "samples": run.samples()}
+    found = {"state": run.status(), "metrics": run.metrics.path.read_bytes()}
+    found |= {f"sample {step}": text for step, text in run.samples().items()}
     for name, folder in (("checkpoint", run.checkpoints), ("snapshot", run.snapshots)):
         for step in checkpoints.candidates(folder):
             try:
@@ -120,8 +178,14 @@ def undisturbed(shared: pathlib.Path) -> dict:
     return content(prepare(shared).run)
 
 
-def different(run: RunDirectory, shared: pathlib.Path, damaged: str = "") -> str:
-    """What is not as in the undisturbed trial, in words; empty where all is, or says that the file is `damaged`."""
-    expected, found = undisturbed(shared), content(run)
-    names = (name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    return ", ".join(sorted(n for n in names if not (damaged and damaged in str(found.get(n)))))
+def differences(run: RunDirectory, shared: pathlib.Path) -> dict:
+    """What is not as in the undisturbed trial, as it was found; None where it is missing."""
+    expected = undisturbed(shared)
+    with within(60):
+        found = content(run)
+    return {name: found.get(name) for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)}
+
+
+def different(run: RunDirectory, shared: pathlib.Path) -> str:
+    """The names of what is not as in the undisturbed trial; empty where all is."""
+    return ", ".join(sorted(differences(run, shared)))

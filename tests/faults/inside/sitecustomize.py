@@ -1,12 +1,12 @@
 """Hits a process under attack from inside, at the moment that SEQJAX_FAULT names: Python imports this file first.
 
 SEQJAX_FAULT is a JSON object. `process` is a word of the command line of the processes that are meant, `mark` a file
-that is made when the fault strikes: it strikes once. `do` is one of
+that is made when the fault strikes: it strikes once, but for clocks. `do` is one of
 
     signal    the process gets the signal `number`; SIGSTOP makes it hang
     full      from this write on, every write under the folder `within` fails with the error `number`
     limit     files cannot grow over `bytes`, from the start
-    clock     time.time() jumps back and forth by up to a year, from the start
+    clock     time.time() and time.time_ns() jump back and forth by up to a year; the first call strikes
     count     the writes under `within` are counted in the file `mark`
 
 and the moment of the first two is one of
@@ -90,10 +90,18 @@ def _hook(fault: dict):
 
 
 def _jump(fault: dict) -> None:
-    real = time.time
-    jumps = [0.0, -3.1e7, 3.1e7, -60.0, 1e5]
-    time.time = lambda: real() + jumps[int(real() * 10) % len(jumps)]
-    _strike(fault)
+    real, jumps, struck = time.time_ns, [0, -3.1e7, 3.1e7, -60, 1e5], False
+
+    def jumping() -> int:
+        nonlocal struck
+        if not struck:
+            struck = True
+            _strike(fault)
+        now = real()
+        return now + int(jumps[now // 10**8 % len(jumps)]) * 10**9
+
+    time.time_ns = jumping
+    time.time = lambda: jumping() / 1e9
 
 
 def _begin(fault: dict) -> None:
