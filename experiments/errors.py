@@ -23,14 +23,13 @@ def main(arguments: list[str]) -> int:
         type=int,
         default=20,
         metavar="N",
-        help="of the longest n-grams (default: 20); errors are explained by up to 9",
+        help="of the longest n-grams, at most 100 (default: 20); errors are explained by up to 9",
     )
     parser.add_argument("--symbols", type=int, default=100_000, metavar="N", help="at most so many (default: 100,000)")
     parser.add_argument("--out", metavar="DIR", help="where the page goes (default: errors in the run's directory)")
     options = parser.parse_args(arguments)
-    for name, least in (("orders", 1), ("symbols", 2)):
-        if getattr(options, name) < least:
-            raise UserError(f"--{name} is {getattr(options, name)}; it should be at least {least}")
+    entry.check(options, "orders", 1, 100)
+    entry.check(options, "symbols", 2, 10_000_000)
 
     # Imported here so that a wrong command line is answered at once.
     import numpy as np

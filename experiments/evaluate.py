@@ -4,8 +4,6 @@ python -m experiments.evaluate runs/NAME --split=test
 python -m experiments.evaluate runs/NAME --text=FILE
 """
 
-import pathlib
-
 from experiments import entry
 from seqjax.errors import UserError
 
@@ -19,6 +17,7 @@ def main(arguments: list[str]) -> None:
     which.add_argument("--text", metavar="FILE", help="a text of your own, of symbols the run knows")
     options = parser.parse_args(arguments)
 
+    from seqjax.datasets.texts import text_file
     from seqjax.errors import did_you_mean
     from seqjax.loading import load
     from seqjax.results import RunDirectory
@@ -29,11 +28,7 @@ def main(arguments: list[str]) -> None:
     if options.text:
         if not loaded.is_language_model:
             raise UserError(f"{options.run} is no language model, but a run of the task {loaded.config.task.name}")
-        try:
-            raw = pathlib.Path(options.text).read_bytes()
-        except OSError as error:
-            raise UserError(f"the text {options.text!r} cannot be read: {error.strerror}") from error
-        symbols = loaded.vocabulary.encode(raw, f"the text {options.text!r}")
+        symbols = loaded.vocabulary.encode(text_file(options.text), f"the text {options.text!r}")
         name, task, size, scores = options.text, loaded.task, len(symbols), loaded.task.score(loaded.model, symbols)
     else:
         if options.split not in SPLITS:

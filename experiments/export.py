@@ -3,6 +3,8 @@
 python -m experiments.export runs/NAME --out=weights.npz
 """
 
+import io
+import os
 import pathlib
 
 from experiments import entry
@@ -19,14 +21,15 @@ def main(arguments: list[str]) -> None:
     import numpy as np
 
     from seqjax.loading import load
+    from seqjax.results import write_atomically
 
     out = pathlib.Path(options.out or f"{pathlib.Path(options.run).resolve().name}.npz")
+    if out.exists() and not out.is_file():  # a directory, or a device, whose place no file should take
+        raise UserError(f"{str(out)!r} is not a regular file; name an .npz file with --out")
     weights = load(options.run).weights()
-    try:
-        with open(out, "wb") as file:
-            np.savez(file, **weights)
-    except OSError as error:
-        raise UserError(f"{str(out)!r} cannot be written: {error.strerror}") from error
+    archive = io.BytesIO()
+    np.savez(archive, **weights)
+    write_atomically(pathlib.Path(os.path.realpath(out)), archive.getvalue())
     for name, value in weights.items():
         print(f"{name}  {' x '.join(map(str, value.shape))}")
     print(out)

@@ -246,4 +246,4 @@ def _announce(console: Console, planned) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run(main, goes_on_without_output=True)

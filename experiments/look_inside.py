@@ -83,8 +83,7 @@ def parse(arguments: list[str]):
         help="where it goes (default: in the run's directory inside, or inside_NAME with --text=NAME.txt)",
     )
     options = parser.parse_args(arguments)
-    if options.length < 2:
-        raise UserError(f"--length is {options.length}; it should be at least 2")
+    entry.check(options, "length", 2, MOST_SCORED)
     return options
 
 

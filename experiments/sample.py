@@ -6,7 +6,6 @@ python -m experiments.sample runs/NAME --prompt="def " --temperature=0.7 --lengt
 import sys
 
 from experiments import entry
-from seqjax.errors import UserError
 
 
 def main(arguments: list[str]) -> None:
@@ -16,17 +15,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--prompt", help="what the text starts with (default: the config's)")
     parser.add_argument("--temperature", type=float, help="under 1 is tamer, over 1 wilder, 0 the likeliest always")
     parser.add_argument("--top-k", type=int, help="draw among so many likeliest symbols only; 0 is all")
-    parser.add_argument("--length", type=int, help="symbols to write")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--length", type=int, help="symbols to write, at most 1,000,000")
+    parser.add_argument("--seed", type=int, default=0, help="under 2^32 (default: 0)")
     options = parser.parse_args(arguments)
-    for name, value, least in (
-        ("length", options.length, 1),
-        ("temperature", options.temperature, 0),
-        ("top-k", options.top_k, 0),
-        ("seed", options.seed, 0),
+    for name, least, most in (
+        ("length", 1, 1_000_000),
+        ("temperature", 0, 1_000_000),
+        ("top_k", 0, 1_000_000),
+        ("seed", 0, 2**32 - 1),
     ):
-        if value is not None and not least <= value < float("inf"):
-            raise UserError(f"--{name} is {value}; it should be at least {least}")
+        entry.check(options, name, least, most)
 
     from seqjax.loading import load
 

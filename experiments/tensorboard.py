@@ -6,6 +6,7 @@ The times are seconds of training: TensorBoard's relative axis shows them.
 """
 
 import collections
+import contextlib
 import pathlib
 
 from experiments import entry
@@ -47,16 +48,19 @@ def write_events(run, directory: pathlib.Path) -> None:
     Raises UserError when tensorboardX is missing or the directory cannot be written.
     """
     try:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import event_file_writer, summary  # SummaryWriter would meet a full disk in another thread
+        from tensorboardX.proto.event_pb2 import Event
     except ImportError as error:
         raise UserError("TensorBoard files need tensorboardX: pip install 'seqjax[tensorboard]'") from error
     seconds = {line["step"]: line["seconds"] for line in run.timing.read()}
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         for old in directory.glob(f"events.out.tfevents.*{SUFFIX}"):
             old.unlink()
-        with SummaryWriter(str(directory), filename_suffix=SUFFIX) as writer:
+        with contextlib.closing(event_file_writer.EventsWriter(str(directory / "events"), SUFFIX)) as writer:
             for tag, value, step in scalars(run.metrics.read()):
-                writer.add_scalar(tag, value, step, walltime=seconds.get(step, 0.0))
+                seen = seconds.get(step, 0.0)
+                writer.write_event(Event(summary=summary.scalar(tag, value), step=step, wall_time=seen))
     except OSError as error:
         raise UserError(f"{directory} cannot be written: {error.strerror or error}") from error
 

@@ -21,10 +21,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--training-steps", type=int, metavar="N", help="between before and after (default: 100)")
     parser.add_argument("--run", metavar="RUN", help="look into a trained run instead, on its own task")
     parser.add_argument("--out", default="gradients", metavar="DIR", help="where the page goes (default: gradients)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; 0: in this one (default: one a core)")
     options = parser.parse_args(arguments)
-    if options.workers is not None and options.workers < 0:
-        raise UserError(f"--workers is {options.workers}; it should be at least 0, which measures in this process")
+    entry.check(options, "workers", 0, 1024)
 
     # Imported here so that a wrong command line is answered at once.
     from seqjax.studies.settings import Settings

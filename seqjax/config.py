@@ -4,11 +4,14 @@
 overrides such as `{"cell.name": "gru"}`.
 """
 
+import contextlib
 import copy
 import importlib.util
 import inspect
+import json
 import pathlib
 import types
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
@@ -122,16 +125,14 @@ def load_config(spec: str) -> tuple[ConfigDict, dict[str, types.FunctionType]]:
     if module_spec is None:
         raise UserError(f"the config file {path!r} is not a Python file (its name should end in .py)")
     module = importlib.util.module_from_spec(module_spec)
-    try:
+    with _of_the_user(f"the config file {path!r}"):
         module_spec.loader.exec_module(module)
-    except UserError:
-        raise
-    except Exception as error:  # whatever the user's file raises
-        told = str(error).partition("\n")[0]
-        raise UserError(f"the config file {path!r} cannot be run: {type(error).__name__}: {told}") from error
-    if not hasattr(module, "get_config"):
+    get_config = getattr(module, "get_config", None)
+    if not callable(get_config):
         raise UserError(f"the config file {path!r} has no function get_config(variant=None)")
-    config = module.get_config(variant or None)
+    with _of_the_user(f"get_config(variant=None) of the config file {path!r}"):
+        config = get_config(variant or None)
+    _check(config, path)
     config.lock()
     config.cell.options.unlock()
     sweeps = {
@@ -140,6 +141,44 @@ def load_config(spec: str) -> tuple[ConfigDict, dict[str, types.FunctionType]]:
         if name.startswith("sweep_")
     }
     return config, sweeps
+
+
+@contextlib.contextmanager
+def _of_the_user(what: str) -> Iterator[None]:
+    """Whatever the user's own code raises is a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        told = str(error).partition("\n")[0]
+        raise UserError(f"{what} cannot be run: {type(error).__name__}: {told}") from error
+
+
+def _check(config, path: str) -> None:
+    """Raise UserError unless this is a config with all that every run can set, and a task."""
+    if type(config) is not ConfigDict:
+        raise UserError(
+            f"get_config of the config file {path!r} returns {type(config).__name__}, and should return a ConfigDict "
+            "that starts from seqjax.config.defaults()"
+        )
+    values = flat(config)
+    for key, default in {**flat(defaults()), "task.name": ""}.items():
+        if key not in values:
+            rather = "start from seqjax.config.defaults()" if key != "task.name" else "set config.task"
+            raise UserError(
+                f"the config of {path!r} has no key {key!r}; it should {rather}, as configs/char_lm.py does"
+            )
+        if not isinstance(values[key], (float, int) if isinstance(default, float) else type(default)):
+            raise UserError(f"config key {key!r} of {path!r} takes {_kind(type(default))}, not {values[key]!r}")
+    if not isinstance(config.cell.get("options"), ConfigDict):
+        raise UserError(f"config key 'cell.options' of {path!r} should be a ConfigDict, empty perhaps")
+    for key, value in values.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            kinds = "numbers, text, true, false and lists of them"
+            raise UserError(f"config key {key!r} of {path!r} is {value!r}; a config holds {kinds}") from error
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict:
@@ -205,20 +244,31 @@ def _as_type_of(present, value, key: str):
             return int(value)
     except (ValueError, KeyError, TypeError):
         pass
+    raise UserError(f"config key {key!r} takes {_kind(wanted)}, not {value!r}")
+
+
+def _kind(wanted: type) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    raise UserError(f"config key {key!r} takes {names.get(wanted, wanted.__name__)}, not {value!r}")
+    return names.get(wanted, wanted.__name__)
+
+
+def _value(config: ConfigDict, key: str):
+    values = flat(config)
+    if key not in values:
+        raise UserError(f"the config has no key {key!r}, which its task needs")
+    return values[key]
 
 
 def at_least(config: ConfigDict, key: str, least: float) -> None:
     """Raise UserError unless the number under `key` is finite and at least `least`."""
-    value = flat(config)[key]
+    value = _value(config, key)
     if not least <= value < float("inf"):
         raise UserError(f"config key {key!r} is {value}; it should be at least {least}")
 
 
 def at_most(config: ConfigDict, key: str, most: float) -> None:
     """Raise UserError unless the number under `key` is at most `most`."""
-    value = flat(config)[key]
+    value = _value(config, key)
     if not value <= most:
         raise UserError(f"config key {key!r} is {value}; it should be at most {most}")
 
@@ -232,6 +282,6 @@ def check_whole_numbers(config: ConfigDict) -> None:
 
 def one_of(config: ConfigDict, key: str, known) -> None:
     """Raise UserError unless the name under `key` is one of `known`."""
-    value = flat(config)[key]
+    value = _value(config, key)
     if value not in known:
         raise UserError(f"unknown {key} {value!r}; {did_you_mean(value, known)}")

@@ -1,6 +1,7 @@
 """Whatever comes in as key, value, sweep, command line, text or prompt is used, or refused in one sentence."""
 
 import contextlib
+import gzip
 import math
 import os
 import pathlib
@@ -13,9 +14,21 @@ import tiny
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from experiments import compare, evaluate, export, launch, sample, search
+from experiments import (
+    compare,
+    errors,
+    evaluate,
+    export,
+    launch,
+    look_inside,
+    sample,
+    search,
+    tensorboard,
+    vanishing_gradients,
+)
 from seqjax.config import flat, override
 from seqjax.errors import UserError, printable
+from seqjax.results import RunDirectory
 from seqjax.sweeps import local
 from seqjax.sweeps.expand import expand
 
@@ -65,19 +78,20 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def untrained(folder):
-    """Launches plan, make run directories, and train nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "run_all", lambda *_, **__: None)
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def run(folder):
     """A trained run."""
     launch.main([*tiny.arguments(folder / "text.txt", train__steps=10), f"--runs={folder / 'trained'}"])
     (path,) = (folder / "trained").glob("lstm*")
+    assert RunDirectory(path).status()["state"] == "done"
     return path
+
+
+@pytest.fixture(scope="module")
+def untrained(folder, run):
+    """From now on launches plan, make run directories, and train nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "run_all", lambda *_, **__: None)
+        yield folder
 
 
 @MANY
@@ -107,11 +121,47 @@ def test_values_of_a_launch(untrained, key, value):
         launch.main([*arguments, f"--config.{key}={value}", f"--runs={untrained / 'launched'}"])
 
 
+START = """from ml_collections import ConfigDict
+from seqjax.config import defaults
+
+def get_config(variant=None):
+    config = defaults()
+    """
+CONFIG_FILES = {
+    "1 / 0": "the config file 'mine.py' cannot be run: ZeroDivisionError: division by zero",
+    "raise SystemExit(3)": "the config file 'mine.py' cannot be run: SystemExit: 3",
+    "pass": "has no function get_config(variant=None)",
+    "get_config = 3": "has no function get_config(variant=None)",
+    "def get_config(): pass": "get_config(variant=None) of the config file 'mine.py' cannot be run: TypeError",
+    "def get_config(variant): raise ValueError('no')": "'mine.py' cannot be run: ValueError: no",
+    "def get_config(variant): return {}": "returns dict, and should return a ConfigDict that starts from",
+    "def get_config(variant): pass": "returns NoneType, and should return a ConfigDict",
+    f"{START}return config": "'mine.py' has no key 'task.name'; it should set config.task",
+    f"{START}return ConfigDict()": "'mine.py' has no key 'cell.hidden'; it should start from seqjax.config.defaults()",
+    f"{START}config.task = ConfigDict(dict(name='adding', x=config.lock)); return config": "a config holds numbers",
+    f"{START}config.task = ConfigDict(dict(name=3)); return config": "'task.name' of 'mine.py' takes text, not 3",
+    f"{START}config.seed = None; return config": "'seed' of 'mine.py' takes a whole number, not None",
+    f"{START}config.task = ConfigDict(dict(name='adding')); return config": "has no key 'task.form', which its",
+    f"{START}config.task = ConfigDict(dict(name='char_lm')); return config": "has no key 'data.source', which its",
+}
+
+
+@pytest.mark.parametrize("program", CONFIG_FILES)
+def test_config_files_of_ones_own(program, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("mine.py").write_text(program)
+    with pytest.raises(UserError) as raised:
+        launch.main(["--config=mine.py"])
+    assert CONFIG_FILES[program] in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 OPTIONS = (
     *("--config", "--config=configs/char_lm.py", "--config=configs/char_lm.py:text", "--config=configs/char_lm.py:x"),
     *("--sweep", "--sweep=cells", "--sweep=x", "--runs=/dev/null/x", "--workers=2", "--workers=x", "--workers=-1"),
     *("--stack=0", "--stack=2", "--rungs=5", "--rungs=x", "--rungs=20,10", "--keep=2", "--keep=nan", "--within=x"),
     *("--processes=2", "--process=1", "--coordinator=x", "--coordinator=a:1", "--hanging=0", "--hanging=x", "--rerun"),
+    *(f"--{name}={10**30}" for name in ("workers", "stack", "rungs", "keep", "within", "processes", "hanging")),
     *("--config.cell.name=gru", "--config.", "--config.x", "--config.=1", "--debug", "-h", "--", "-", ""),
 )
 
@@ -126,25 +176,55 @@ def test_command_lines_of_launch(untrained, arguments, monkeypatch):
         launch.main([*data, *arguments])
 
 
-@pytest.mark.parametrize("command", [compare, evaluate, export, sample, search])
-def test_command_lines_of_the_others(run, command, tmp_path):
+HUGE = {
+    sample: {"length": 10**6, "seed": 2**32 - 1, "top-k": 10**6, "temperature": 10**6},
+    errors: {"orders": 100, "symbols": 10**7},
+    look_inside: {"length": 40_000},
+    vanishing_gradients: {"length": 10**4, "hidden": 1024, "seeds": 100, "training-steps": 10**6, "workers": 1024},
+}
+
+
+@pytest.mark.parametrize(("command", "name"), [(command, name) for command in HUGE for name in HUGE[command]])
+def test_numbers_too_large(command, name):
+    most = HUGE[command][name]
+    for value in (most + 1, 10**30):
+        with pytest.raises(UserError) as raised:
+            command.main(["--cells=rnn" if command is vanishing_gradients else "run", f"--{name}={value}"])
+        given = float(value) if name == "temperature" else value
+        assert str(raised.value).startswith(f"--{name} is {given}; it should be at most {most}")
+
+
+OF_ALL = (
+    *("/nowhere", "/dev/null", "--list", "--where=x", "--where=a=b", "--out=/dev/null/x", "--out", "--baseline=x"),
+    *("--split=x", "--length=0", "--length=x", f"--length={10**30}", "--seed=-1", "--temperature=nan", "--top-k=-2"),
+    *("--prompt=\0", "--prompt=\ud800", "-h"),
+)
+OF_ONE = {
+    errors: ("--split=train", "--orders=0", "--orders=3", f"--orders={10**11}", "--symbols=1", f"--symbols={10**30}"),
+    look_inside: ("--text=/dev/zero", "--text=/nowhere", "--language=x", "--features=/nowhere", "--length=2"),
+    vanishing_gradients: (
+        *("--cells=x", "--cells=,", "--run=/nowhere", "--hidden=0", f"--hidden={10**30}", "--seeds=-1", "--workers=-1"),
+        *("--training-steps=0", f"--training-steps={10**30}", f"--workers={10**30}"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [compare, errors, evaluate, export, look_inside, sample, search, tensorboard, vanishing_gradients],
+)
+def test_command_lines_of_the_others(run, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(vanishing_gradients, "_measure", lambda *_: ({}, dict.fromkeys([str(run)], "not measured")))
+    options = [str(run), str(run.parent), *OF_ALL, *OF_ONE.get(command, ())]
+    last = [] if command in (evaluate, sample) else [f"--out={tmp_path / 'out'}"]
+    if command is vanishing_gradients:
+        last += [f"--run={run}"]
+
     @FEW
-    @given(
-        arguments=st.lists(
-            WORDS
-            | st.sampled_from(
-                [str(run), str(run.parent), "/nowhere", "/dev/null", "--list", "--where=x", "--where=a=b"]
-            )
-            | st.sampled_from(["--split=x", "--length=0", "--length=x", "--seed=-1", "--temperature=nan", "--top-k=-2"])
-            | st.sampled_from(["--baseline=x", "--out=/dev/null/x", "--out", "--prompt=\0", "--prompt=\ud800", "-h"]),
-            max_size=4,
-        )
-    )
+    @given(arguments=st.lists(WORDS | st.sampled_from(options), max_size=4))
     def never_a_traceback(arguments):
         with used_or_refused(), _help():
-            command.main(
-                [*arguments, f"--out={tmp_path / 'out'}"] if command in (compare, export, search) else arguments
-            )
+            command.main([*arguments, *last])
 
     never_a_traceback()
 
@@ -225,3 +305,26 @@ def test_prompts(run, prompt, temperature, top_k, capsysbinary):
     with used_or_refused():
         sample.main(arguments)
         assert capsysbinary.readouterr().out.startswith(prompt.encode())
+
+
+def test_what_export_may_not_replace(run, tmp_path):
+    """A device or a pipe would be gone, and a file in its place."""
+    os.mkfifo(tmp_path / "pipe")
+    for out in (tmp_path / "pipe", tmp_path, "/"):
+        with pytest.raises(UserError, match="is not a regular file; name"):
+            export.main([str(run), f"--out={out}"])
+    (tmp_path / "link.npz").symlink_to("weights.npz")
+    export.main([str(run), f"--out={tmp_path / 'link.npz'}"])
+    assert (tmp_path / "link.npz").is_symlink()
+    assert (tmp_path / "weights.npz").stat().st_size
+
+
+def test_a_text_to_evaluate_is_read_like_all_others(run, folder, capsys):
+    (folder / "text.txt.gz").write_bytes(gzip.compress(tiny.text()))
+    said = []
+    for name in ("text.txt", "text.txt.gz"):
+        evaluate.main([str(run), f"--text={folder / name}"])
+        said.append(capsys.readouterr().out.partition(", ")[2])
+    assert said[0] == said[1] != ""
+    with pytest.raises(UserError, match="'/dev/zero' is not a regular file"):
+        evaluate.main([str(run), "--text=/dev/zero"])

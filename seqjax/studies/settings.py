@@ -23,15 +23,17 @@ class Settings:
     clipping_length: int = 30
 
     def __post_init__(self):
-        for name, least, why in (
-            ("length", SHORTEST, " (steps of the adding problem)"),
-            ("hidden", 1, ""),
-            ("seeds", 1, ""),
-            ("training_steps", 1, ""),
+        for name, least, most, why in (
+            ("length", SHORTEST, 10_000, " (steps of the adding problem)"),
+            ("hidden", 1, 1024, ""),
+            ("seeds", 1, 100, ""),
+            ("training_steps", 1, 1_000_000, ""),
         ):
-            if getattr(self, name) < least:
-                option = name.replace("_", "-")
-                raise UserError(f"--{option} is {getattr(self, name)}; it should be at least {least}{why}")
+            value, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if value < least:
+                raise UserError(f"{option} is {value}; it should be at least {least}{why}")
+            if value > most:
+                raise UserError(f"{option} is {value}; it should be at most {most}{why}")
 
 
 def adding(settings: Settings, cell: str, **options) -> ConfigDict:

@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Integer, Key, PyTree
 from ml_collections import ConfigDict
 
-from seqjax.config import at_least, flat, one_of
+from seqjax.config import at_least, at_most, flat, one_of
 from seqjax.datasets import TEXTS, Corpus, prepare, read
 from seqjax.datasets.sources import DIVIDED_TEXTS
 from seqjax.datasets.texts import parts
@@ -27,6 +27,7 @@ from seqjax.tasks.vocabulary import Vocabulary, words_of
 
 SPLITS = ("train", "validation", "test")
 EVALUATION_LANES = 64
+LONGEST_SAMPLE = 1_000_000  # symbols
 WARM_UP = 64  # symbols that a lane reads before its part of an evaluated text, so that its state is not cold
 
 
@@ -72,6 +73,7 @@ class CharLM:
             ("sample.top_k", 0),
         ):
             at_least(config, key, least)
+        at_most(config, "sample.length", LONGEST_SAMPLE)
         task = cls(config, *_vocabulary_and_splits(config, read(corpus)))
         task.prompt(config.sample.prompt)
         return task
