@@ -92,7 +92,7 @@ def loss_by_parameters(board: Board) -> Figure | None:
         of_cell = [group for group in groups if group.first.cell == cell]
         means = np.array([group.mean for group in of_cell])
         spread = np.array([group.deviation for group in of_cell], float)  # NaN, and no bar, for one seed
-        bars = [means - np.maximum(means - spread, scale.least), spread]
+        bars = [list(means - np.maximum(means - spread, scale.least)), list(spread)]
         look = {"color": colour, "marker": marker, "markersize": 6.5, "capsize": 3, "elinewidth": 1.3}
         axes.errorbar([group.first.parameters for group in of_cell], means, bars, **look, linestyle="", zorder=3)
         best = {}

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from seqjax.report.canvas import INK, MUTED, dress
 from seqjax.report.palette import cell_styles
@@ -137,7 +137,7 @@ def log_axis(axes, which: str = "y") -> None:
     (axes.set_yscale if which == "y" else axes.set_xscale)("log")
     axis.set_major_locator(LogLocator(numticks=8))
     axis.set_minor_formatter(NullFormatter())
-    axis.set_minor_locator(LogLocator(numticks=0))
+    axis.set_minor_locator(NullLocator())
 
 
 def lag_axis(axes, last: int) -> None:

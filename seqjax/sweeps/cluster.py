@@ -51,6 +51,7 @@ def connect() -> None:
     interrupted = signal.getsignal(signal.SIGTERM)
     try:
         _knock(address)
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as later versions do, which no longer warn
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except OSError as error:
         where = "" if address == "auto" else f" at {address}"
