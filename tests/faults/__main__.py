@@ -1,6 +1,6 @@
 """Attack the commands and write what came of it.
 
-    python -m tests.faults                                    # all of it: some two hours on two cores, by estimate
+    python -m tests.faults                                    # all of it: two to three hours on two cores
     python -m tests.faults --attacks=20 --only=killed,full    # fewer
     python -m tests.faults --only=damaged --seed=417          # one again
     python -m tests.faults --log=FILE --minutes=30            # a part; the same command goes on with the rest
