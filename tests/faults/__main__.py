@@ -17,6 +17,7 @@ import itertools
 import math
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no attack after that")
     parser.add_argument("--earlier", default="", metavar="KINDS", help="outcomes on earlier code are kept, newest ones")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     jobs = [
         (kind, seed)
         for kind in options.only.split(",")
