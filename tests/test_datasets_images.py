@@ -181,7 +181,11 @@ def test_a_damaged_download_is_downloaded_again(web, cache, damage):
     assert kept.read_bytes() == sent
 
 
-@pytest.mark.parametrize("sent", [b"404: Not Found", gzip.compress(TEST_LABELS), gzip.compress(TRAIN_LABELS)[:-1], b""])
+@pytest.mark.parametrize(
+    "sent",
+    [b"404: Not Found", gzip.compress(TEST_LABELS), gzip.compress(TRAIN_LABELS)[:-1], b""],
+    ids=["not found", "another", "cut off", "empty"],
+)
 def test_a_wrong_answer_is_refused_and_not_kept(web, cache, sent):
     web.answers["train-labels-idx1-ubyte.gz"] = sent
     said = refusal(datasets.prepare, "mnist")

@@ -100,6 +100,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupt
     assert outcome(loop) == uninterrupted
 
 
+def test_lost_timing_is_named(tmp_path, caplog):
+    config = tiny.config()
+    start(tmp_path / "run", config).train(stop_after(4))
+    (tmp_path / "run" / "timing.jsonl").unlink()
+    start(tmp_path / "run", config)
+    assert f"{tmp_path / 'run' / 'timing.jsonl'} has lost lines" in caplog.text
+
+
 def test_without_a_checkpoint_that_verifies_the_run_starts_over(tmp_path, uninterrupted, caplog):
     config = tiny.config(cell__layers=2, model__dropout=0.1)
     loop = start(tmp_path / "run", config)

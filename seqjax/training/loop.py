@@ -138,7 +138,12 @@ class Loop:
         trees = checkpoints.from_arrays({"state": template, "best": template.parameters}, arrays)
         self.best = trees["best"]
         self.run.metrics.cut(self.record.metrics_lines)
-        self.run.timing.cut(sum(line["step"] <= step for line in self.run.timing.read()))
+        timed = sum(line["step"] <= step for line in self.run.timing.read())
+        self.run.timing.cut(timed)
+        if timed < sum(record["kind"] == "train" for record in self.run.metrics.read()):
+            logging.warning(
+                "%s has lost lines; how long the steps before %d took is not known", self.run.timing.path, step
+            )
         self.run.cut_samples(step)
         for folder in (self.run.checkpoints, self.run.snapshots):
             checkpoints.discard_after(folder, step)
