@@ -243,7 +243,7 @@ class RunDirectory:
         if not (present(self.path) and self.path.is_dir()):
             raise UserError(f"there is no run directory {self.path}")
         if not self.exists():
-            raise UserError(f"{self.path} is no run directory: it has no config.json")
+            raise UserError(f"{self.path} is no run directory: {self.path / 'config.json'} is missing")
         trial = read_json(self.path / "config.json")
         if trial.pop("format", None) != FORMAT:
             raise UserError(f"the run directory {self.path} is of another version: this seqjax reads format {FORMAT}")

@@ -164,7 +164,8 @@ def _read(place: Place, name: str, reader: str) -> tuple[str, str]:
     result = _result(place, ended, reader)
     if result == expectation(place.shared, reader):
         return "harmless", ""
-    if not _names(ended.told, name):
+    page = result[1].get("report.html", b"").decode() if reader == "compare" else ""
+    if not _names(ended.told + page, name):
         return "harmless", f"{reader} says something else without a word: {ended.last}"
     if reader in ("compare", "list") and name in NUMBERS:
         return "read, and named", ""
