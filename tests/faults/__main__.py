@@ -14,6 +14,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
+import json
 import math
 import os
 import pathlib
@@ -25,7 +26,7 @@ import time
 from seqjax.results import Journal
 from tests.faults import attackers
 from tests.faults.attack import Outcome
-from tests.faults.page import page
+from tests.faults.page import in_order, page
 
 # How many of each, if nothing is said.
 KINDS = {"killed": 100, "damaged": 1000, "full": 260, "crowd": 40, "load": 5}
@@ -38,7 +39,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--attacks", type=int, help="of each kind")
     parser.add_argument("--only", default=",".join(KINDS), help="kinds, with commas between")
     parser.add_argument("--seed", type=int, help="the only one")
-    parser.add_argument("--out", type=pathlib.Path, help="the page to write")
+    parser.add_argument(
+        "--out", type=pathlib.Path, help="the page to write, and beside it a line of JSON for each attack"
+    )
     parser.add_argument("--log", type=pathlib.Path, help="where outcomes are kept, a line each")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no attack after that")
     parser.add_argument("--earlier", default="", metavar="KINDS", help="outcomes on earlier code are kept, newest ones")
@@ -66,6 +69,8 @@ def main(arguments: list[str]) -> int:
     print(f"\n{text}")
     if options.out:
         options.out.write_text(text, encoding="utf-8")
+        lines = (json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in in_order(outcomes))
+        options.out.with_suffix(".jsonl").write_text("".join(lines), encoding="utf-8")
     return 1 if any(outcome.fault for outcome in outcomes) else 0
 
 

@@ -27,8 +27,8 @@ size of files and the small disks meet.
 
 def page(outcomes: list[Outcome], planned: int) -> str:
     """In Markdown: how many attacks of each kind, how they ended, and each that went wrong."""
-    outcomes = sorted(outcomes, key=lambda outcome: (outcome.kind, outcome.seed))
-    groups = {kind: list(group) for kind, group in itertools.groupby(outcomes, key=lambda outcome: outcome.kind)}
+    by_kind = itertools.groupby(in_order(outcomes), key=lambda outcome: outcome.kind)
+    groups = {kind: list(group) for kind, group in by_kind}
     lines = [
         "# What runs survive",
         "",
@@ -36,7 +36,7 @@ def page(outcomes: list[Outcome], planned: int) -> str:
         "`python -m tests.faults --only=KIND --seed=SEED`. This is what came of the last time, on",
         f"{platform.machine()}, Python {platform.python_version()}: {len(outcomes)} of {planned} attacks.",
         "Those that did not strike, as the process had ended before or the disk had room, are not counted as survived.",
-        "The code is a digest of all that was attacked, and of what attacked it.",
+        "The code is a digest of all that was attacked, and of what attacked it. `faults.jsonl` has a line for each attack.",
         "",
         "| attacks | tried | struck | survived | minutes of one core | code |",
         "|---|---|---|---|---|---|",
@@ -53,6 +53,10 @@ def page(outcomes: list[Outcome], planned: int) -> str:
         lines += [f"- **wrong**, seed {outcome.seed}: {outcome.what}: {outcome.fault}" for outcome in _wrong(group)]
         lines += ["", f"Seeds {', '.join(_ranges([outcome.seed for outcome in group]))}."]
     return "\n".join(lines) + "\n" + LIMITS
+
+
+def in_order(outcomes: list[Outcome]) -> list[Outcome]:
+    return sorted(outcomes, key=lambda outcome: (outcome.kind, outcome.seed))
 
 
 def _wrong(group: list[Outcome]) -> list[Outcome]:
