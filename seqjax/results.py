@@ -357,7 +357,7 @@ def locked(path: pathlib.Path, sentence: str, wait_seconds: float = 0.0) -> Iter
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a", encoding="utf-8", opener=at_once)  # noqa: SIM115 - open for as long as the lock is held
     except OSError as error:
-        raise UserError(f"{path.parent} cannot be written: {error.strerror}") from error
+        raise UserError(f"{error.filename or path} cannot be written: {error.strerror}") from error
     with file:
         deadline = time.monotonic() + wait_seconds
         while not _try_lock(file):

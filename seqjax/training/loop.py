@@ -150,7 +150,7 @@ class Loop:
         kept = checkpoints.candidates(self.run.snapshots)
         for due in self.snapshots_due:
             if due <= step and due not in kept:
-                logging.warning("the snapshot of step %d is missing", due)
+                logging.warning("the snapshot %s is missing", self.run.snapshots / f"{due:08d}")
         logging.info("going on from step %d", step)
         return self.trainer.place(trees["state"])
 
