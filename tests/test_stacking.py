@@ -29,6 +29,7 @@ DIFFERENT = [
     {"seed": 2, "cell__options__forget_bias": 3.0, "init__kernel": "normal"},
 ]
 ONE_DEVICE = jax.devices()[:1]
+SHARE = {"cores": 1, "gpu": None, "host_devices": 1}
 
 
 def configs(**settings):
@@ -189,7 +190,7 @@ def queue(place, programs, environments=(), steps=10):
         run.create({"program": name, "config": tiny.config().to_dict()})
     for number, names in environments:
         stack = {"since": 0} | ({"names": names} if names else {})
-        runs[number].write_environment({"allocation": {}, "stack": stack})
+        runs[number].write_environment({"allocation": SHARE, "stack": stack})
         (runs[number].checkpoints / f"{steps:08d}").mkdir(parents=True)
     return runs
 
@@ -243,7 +244,7 @@ def test_at_a_rung_stacks_are_made_anew_once(tmp_path):
     assert placed(stacked(left, 1, since=20)) == [["run00", "run03"]]
     assert placed(stacked(left, 1, since=10)) == [["run00", None, None, "run03"]]  # they are beyond it
     for run in left:
-        run.write_environment({"allocation": {}, "stack": {"since": 20, "names": ["run00", "run03"]}})
+        run.write_environment({"allocation": SHARE, "stack": {"since": 20, "names": ["run00", "run03"]}})
     assert placed(stacked([runs[3]], 1, since=20)) == [[None, "run03"]]
 
 
@@ -251,7 +252,7 @@ def test_larger_trials_are_placed_beside_any_that_had_the_same_cores(tmp_path):
     runs = queue(tmp_path, "aaaa", [(0, None), (1, None), (2, None)])
     for run in runs:
         run.write_trial({**run.trial(), "config": tiny.config(cell__hidden=80).to_dict()})
-    runs[2].write_environment({"allocation": {"cores": 2}, "stack": {"since": 0}})
+    runs[2].write_environment({"allocation": {**SHARE, "cores": 2}, "stack": {"since": 0}})
     assert placed(stacked(runs, 1)) == [["run00", "run01"], ["run02"], ["run03"]]
 
 
