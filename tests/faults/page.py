@@ -10,7 +10,7 @@ from tests.faults.attack import Outcome
 
 # What of an attack's words is counted.
 COUNTED = {
-    "killed": r"SIG\w+ while [a-z ]+\b(?! \()",
+    "killed": r"SIG\w+ while [a-z ]+(?=;|,|$)",
     "damaged": r"^(\w+).*: (bit|cut|deleted|folder deleted|an? [a-z ]+)",
     "full": r"^E\w+|no file over|a disk of",
     "crowd": r"a second launch|the clock of \S+|\w+\.json ends|format",

@@ -42,10 +42,13 @@ def _signal(fault: dict) -> None:
 
 def _seen(frame, function: str) -> bool:
     file, name = function.split(":")
-    while frame:
-        if frame.f_code.co_name == name and frame.f_code.co_filename.endswith(file):
-            return True
-        frame = frame.f_back
+    try:
+        while frame:
+            if frame.f_code.co_name == name and frame.f_code.co_filename.endswith(file):
+                return True
+            frame = frame.f_back
+    except AttributeError:  # the other thread went on, and what was a frame is something else
+        pass
     return False
 
 
